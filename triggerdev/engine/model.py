@@ -1,0 +1,321 @@
+"""The engine's data: what a run, a batch, a token and a schedule are. No behaviour, no storage, no wire format.
+
+Times are milliseconds since the epoch (UTC); durations are milliseconds unless a name says otherwise.
+Payloads and outputs are opaque pairs of text and type ("application/json", "text/plain",
+"application/super+json"); the engine never parses them.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Generic, TypeVar
+
+from triggerdev.protocol import ErrorInfo
+
+T = TypeVar("T")
+
+
+class Status(StrEnum):
+    """A run's status; the values are the stored ones, `public_name` gives the API's."""
+
+    DELAYED = "DELAYED"
+    PENDING = "PENDING"
+    EXECUTING = "EXECUTING"
+    RETRYING = "RETRYING_AFTER_FAILURE"
+    WAITING = "WAITING_TO_RESUME"
+    COMPLETED = "COMPLETED_SUCCESSFULLY"
+    FAILED = "COMPLETED_WITH_ERRORS"
+    CANCELED = "CANCELED"
+    CRASHED = "CRASHED"
+    SYSTEM_FAILURE = "SYSTEM_FAILURE"
+    EXPIRED = "EXPIRED"
+    TIMED_OUT = "TIMED_OUT"
+
+    @property
+    def is_final(self) -> bool:
+        return self in FINAL
+
+    @property
+    def public_name(self) -> str:
+        return _PUBLIC.get(self, self.value)
+
+
+FINAL = frozenset(
+    {
+        Status.COMPLETED,
+        Status.FAILED,
+        Status.CANCELED,
+        Status.CRASHED,
+        Status.SYSTEM_FAILURE,
+        Status.EXPIRED,
+        Status.TIMED_OUT,
+    }
+)
+_PUBLIC = {
+    Status.PENDING: "QUEUED",
+    Status.RETRYING: "EXECUTING",
+    Status.WAITING: "WAITING",
+    Status.COMPLETED: "COMPLETED",
+    Status.FAILED: "FAILED",
+}
+
+
+@dataclass(slots=True)
+class Run:
+    """One run, as stored. `rev` grows with every change; `token` is the fencing token of the last claim."""
+
+    id: str
+    task: str
+    status: Status
+    created_at: int
+    updated_at: int
+    queue: str
+    payload: str | None = None
+    payload_type: str = "application/json"
+    output: str | None = None
+    output_type: str = "application/json"
+    error: ErrorInfo | None = None
+    metadata: dict[str, Any] | None = None
+    tags: list[str] = field(default_factory=list)
+    concurrency_key: str | None = None
+    priority: float = 0
+    score: int = 0
+    available_at: int = 0
+    queued_at: int | None = None
+    started_at: int | None = None
+    attempt_started_at: int | None = None
+    finished_at: int | None = None
+    delayed_until: int | None = None
+    expired_at: int | None = None
+    ttl_ms: int | None = None
+    expires_at: int | None = None
+    attempt: int = 0
+    max_attempts: int | None = None
+    max_duration_ms: int | None = None
+    usage_ms: int = 0
+    machine: str | None = None
+    version: str | None = None
+    worker: str | None = None
+    token: int = 0
+    rev: int = 0
+    resuming: bool = False
+    cancel_requested: bool = False
+    parent_id: str | None = None
+    root_id: str | None = None
+    depth: int = 0
+    trigger_function: str = "trigger"
+    batch_id: str | None = None
+    schedule_id: str | None = None
+    idempotency_key: str | None = None
+    idempotency_display: str | None = None
+    is_test: bool = False
+    is_replay: bool = False
+
+
+@dataclass(slots=True)
+class RunDetail:
+    """A run with its relatives, as `runs.retrieve` shows it."""
+
+    run: Run
+    parent: Run | None = None
+    root: Run | None = None
+    children: list[Run] = field(default_factory=list)
+    schedule: "Schedule | None" = None
+
+
+@dataclass(slots=True)
+class TriggerOptions:
+    """Options of a trigger call, validated and in the engine's units."""
+
+    delay_until: int | None = None
+    ttl_ms: int | None = None
+    priority: float = 0
+    tags: list[str] = field(default_factory=list)
+    metadata: dict[str, Any] | None = None
+    queue: str | None = None
+    queue_limit: int | None = None
+    concurrency_key: str | None = None
+    idempotency_key: str | None = None
+    idempotency_display: str | None = None
+    idempotency_ttl_ms: int | None = None
+    machine: str | None = None
+    max_attempts: int | None = None
+    max_duration_ms: int | None = None
+    is_test: bool = False
+
+
+@dataclass(slots=True)
+class TriggerItem:
+    """One run to make. `options` is the wire form (camelCase keys) of `POST /api/v1/tasks/{id}/trigger`."""
+
+    task: str
+    payload: str | None = None
+    payload_type: str = "application/json"
+    options: dict[str, Any] = field(default_factory=dict)
+    index: int | None = None
+
+
+@dataclass(slots=True)
+class TriggerResult:
+    id: str
+    is_cached: bool
+
+
+@dataclass(slots=True)
+class BatchError:
+    index: int
+    task: str
+    error: str
+
+
+@dataclass(slots=True)
+class Batch:
+    """A batch of runs. `remaining` counts its runs that are not final; it is COMPLETED when sealed and zero."""
+
+    id: str
+    run_count: int
+    created_at: int
+    updated_at: int
+    sealed: bool = False
+    accepted: int = 0
+    remaining: int = 0
+    status: str = "PENDING"
+    idempotency_key: str | None = None
+    parent_id: str | None = None
+    completed_at: int | None = None
+    runs: list[str] = field(default_factory=list)
+    errors: list[BatchError] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class BatchCreated:
+    id: str
+    run_count: int
+    is_cached: bool
+
+
+@dataclass(slots=True)
+class ItemsAccepted:
+    accepted: int
+    deduplicated: int
+    sealed: bool
+
+
+@dataclass(slots=True)
+class Token:
+    """A waitpoint token that somebody outside completes. `status`: WAITING, COMPLETED or TIMED_OUT."""
+
+    id: str
+    status: str
+    created_at: int
+    timeout_at: int | None = None
+    completed_at: int | None = None
+    idempotency_key: str | None = None
+    idempotency_expires_at: int | None = None
+    tags: list[str] = field(default_factory=list)
+    output: str | None = None
+    output_type: str = "application/json"
+    output_is_error: bool = False
+
+
+@dataclass(slots=True)
+class TokenCreated:
+    id: str
+    is_cached: bool
+
+
+@dataclass(slots=True)
+class Schedule:
+    """A cron schedule. DECLARATIVE ones come from the manifest of the current version."""
+
+    id: str
+    task: str
+    cron: str
+    timezone: str
+    type: str = "DECLARATIVE"
+    active: bool = True
+    next_at: int | None = None
+    last_at: int | None = None
+    deduplication_key: str | None = None
+    external_id: str | None = None
+
+
+@dataclass(slots=True)
+class RunFilter:
+    """What `runs.list` can filter by; empty means all. `status` holds API names, times are inclusive."""
+
+    status: list[str] = field(default_factory=list)
+    task: list[str] = field(default_factory=list)
+    version: list[str] = field(default_factory=list)
+    tag: list[str] = field(default_factory=list)
+    queue: list[str] = field(default_factory=list)
+    machine: list[str] = field(default_factory=list)
+    batch: str | None = None
+    schedule: str | None = None
+    is_test: bool | None = None
+    created_from: int | None = None
+    created_to: int | None = None
+
+
+@dataclass(slots=True)
+class TokenFilter:
+    status: list[str] = field(default_factory=list)
+    idempotency_key: str | None = None
+    tags: list[str] = field(default_factory=list)
+    created_from: int | None = None
+    created_to: int | None = None
+
+
+@dataclass(slots=True)
+class Page(Generic[T]):
+    """A page of a cursor listing, newest first; cursors are opaque text, None at the ends."""
+
+    items: list[T]
+    next: str | None = None
+    previous: str | None = None
+
+
+@dataclass(slots=True)
+class LogEntry:
+    seq: int
+    run: str
+    attempt: int
+    at: int
+    stream: str
+    level: str
+    message: str
+    data: dict[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class RunEvent:
+    """Something that happened to a run, for people who watch.
+
+    `kind`: queued, started, resumed, waiting, retrying, finished. `duration_ms` is wall time of the attempt,
+    `retry_at` is set for retrying, `status` is the new one.
+    """
+
+    kind: str
+    run: str
+    task: str
+    attempt: int
+    status: Status
+    at: int
+    duration_ms: int | None = None
+    error: ErrorInfo | None = None
+    retry_at: int | None = None
+
+
+@dataclass(slots=True, frozen=True)
+class Environment:
+    """Who the server speaks for: one environment of one project."""
+
+    id: str = "env_dev"
+    slug: str = "dev"
+    type: str = "DEVELOPMENT"
+    name: str = "dev"
+    project_id: str = "proj_dev"
+    project_ref: str = "proj_dev"
+    project_name: str = "dev"
+    organization_id: str = "org_local"
+    organization_slug: str = "local"
+    organization_name: str = "local"

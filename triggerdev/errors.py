@@ -1,0 +1,223 @@
+"""Every error of this package, one tree.
+
+TriggerError                         base: what happened, where, and what to do next
+├── UsageError                       the call or the command line is wrong            (exit code 2)
+│   ├── ConfigError                  trigger.config.toml, .env files                  (exit code 2)
+│   ├── PayloadError                 a payload or option that cannot be sent or accepted
+│   ├── TaskDefinitionError          a @task that cannot be registered (duplicate id, bad option)
+│   └── ContextError                 a call that is only possible inside a run, or outside an event loop
+├── ApiError                         an answer of the HTTP API that is not 2xx: `status`, `message`
+│   ├── BadRequestError              400
+│   ├── AuthenticationError          401                                              (exit code 3)
+│   ├── PermissionDeniedError        403                                              (exit code 3)
+│   ├── NotFoundError                404
+│   ├── ConflictError                409
+│   ├── UnprocessableEntityError     422
+│   ├── RateLimitError               429
+│   └── InternalServerError          5xx
+├── ConnectionFailedError            the server cannot be reached                     (exit code 5)
+├── WouldPromptError                 a question that cannot be asked here             (exit code 4)
+├── EnvironmentProblemError          port, disk, permissions, interpreter, engine lock (exit code 1)
+│   ├── StorageFullError             the disk is full; the write did not happen
+│   └── AlreadyRunningError          another process holds the same project
+├── BuildError                       deploy: an extension, a layer, a file            (exit code 1)
+│   └── ExtensionError               an extension's hook raised
+├── RunError                         the outcome of a run, seen by the one who waited for it
+│   ├── SubtaskUnwrapError           `.unwrap()` of a failed child: `task_id`, `run_id`, `cause`
+│   ├── WaitpointTimeoutError        a token that nobody completed in time
+│   └── BatchTriggerError            items of a batch that could not be triggered
+├── AbortTaskRunError                raised by a task: fail now, no retries
+├── OutOfMemoryError                 raised by a task: this run needs a larger machine
+├── NonDeterminismError              a replay met another operation than the recorded one
+└── EngineError                      refused by the engine
+    ├── UnknownTaskError             no such task; carries the nearest id
+    ├── NoSuchRunError               no such run, batch, token or schedule
+    ├── InvalidOptionError           an option's value (delay, ttl, tags, ...)
+    └── StaleLeaseError              a write of an attempt that no longer holds its lease
+
+RunSignal                            BaseException: ends user code from inside; `except Exception` cannot eat it
+├── RunCancelled                     the run was cancelled
+├── RunTimedOut                      max_duration was exceeded
+├── RunEvicted                       the run goes on elsewhere, from its record
+└── CompleteTaskWithOutput           raised by a task: end the run successfully with this output
+"""
+
+from typing import Any
+
+
+class TriggerError(Exception):
+    """Base of every error of this package."""
+
+
+class UsageError(TriggerError):
+    """A call or a command line that cannot work as written."""
+
+
+class ConfigError(UsageError):
+    """A mistake in a configuration file."""
+
+
+class PayloadError(UsageError):
+    """A payload that cannot be serialised, parsed, or is too large."""
+
+
+class TaskDefinitionError(UsageError):
+    """A task that cannot be registered."""
+
+
+class ContextError(UsageError):
+    """A call made where it is not possible, such as a wait outside a run."""
+
+
+class ApiError(TriggerError):
+    """An answer of the HTTP API that is not a success."""
+
+    def __init__(self, status: int, message: str, body: Any = None) -> None:
+        super().__init__(f"{status} {message}")
+        self.status = status
+        self.message = message
+        self.body = body
+
+
+class BadRequestError(ApiError):
+    """HTTP 400."""
+
+
+class AuthenticationError(ApiError):
+    """HTTP 401: the key is missing or wrong."""
+
+
+class PermissionDeniedError(ApiError):
+    """HTTP 403: the token does not allow this."""
+
+
+class NotFoundError(ApiError):
+    """HTTP 404."""
+
+
+class ConflictError(ApiError):
+    """HTTP 409."""
+
+
+class UnprocessableEntityError(ApiError):
+    """HTTP 422: understood, but refused."""
+
+
+class RateLimitError(ApiError):
+    """HTTP 429."""
+
+
+class InternalServerError(ApiError):
+    """HTTP 5xx."""
+
+
+class ConnectionFailedError(TriggerError):
+    """The server cannot be reached."""
+
+
+class WouldPromptError(TriggerError):
+    """A question that cannot be asked because nobody is there to answer; names the flag that answers it."""
+
+
+class EnvironmentProblemError(TriggerError):
+    """Something of the machine: a port, the disk, permissions, an interpreter."""
+
+
+class StorageFullError(EnvironmentProblemError):
+    """The disk is full; the write did not happen and can be repeated when there is space."""
+
+
+class AlreadyRunningError(EnvironmentProblemError):
+    """Another process holds the same project; the message names it."""
+
+
+class BuildError(TriggerError):
+    """A build that cannot go on."""
+
+
+class ExtensionError(BuildError):
+    """A hook of a build extension raised; the message names extension, hook and the user's line."""
+
+
+class RunError(TriggerError):
+    """The outcome of a run, raised for the one who waited for it."""
+
+
+class SubtaskUnwrapError(RunError):
+    """A child run failed and its result was unwrapped."""
+
+    def __init__(self, task_id: str, run_id: str, cause: Any) -> None:
+        super().__init__(f"Run {run_id} of task {task_id!r} failed: {cause}")
+        self.task_id = task_id
+        self.run_id = run_id
+        self.cause = cause
+
+
+class WaitpointTimeoutError(RunError):
+    """A token was not completed in time."""
+
+
+class BatchTriggerError(RunError):
+    """A batch that could not be triggered."""
+
+
+class AbortTaskRunError(TriggerError):
+    """Raise it in a task to fail the run without any retry."""
+
+
+class OutOfMemoryError(TriggerError):
+    """Raise it in a task to say that this run needs a larger machine."""
+
+
+class NonDeterminismError(TriggerError):
+    """A replayed run did another operation than its record says."""
+
+
+class EngineError(TriggerError):
+    """A request that the engine refuses."""
+
+
+class UnknownTaskError(EngineError):
+    """A task id that no worker has registered."""
+
+    def __init__(self, task_id: str, nearest: str | None = None) -> None:
+        hint = f" Did you mean {nearest!r}?" if nearest else ""
+        super().__init__(f"Task {task_id!r} not found.{hint}")
+        self.task_id = task_id
+        self.nearest = nearest
+
+
+class NoSuchRunError(EngineError):
+    """No run, batch, token or schedule has this id."""
+
+
+class InvalidOptionError(EngineError):
+    """An option whose value cannot be used; the message names option and reason."""
+
+
+class StaleLeaseError(EngineError):
+    """A write of an attempt that no longer holds its lease."""
+
+
+class RunSignal(BaseException):
+    """Ends user code from inside; inherits BaseException so that `except Exception` cannot swallow it."""
+
+
+class RunCancelled(RunSignal):
+    """The run was cancelled."""
+
+
+class RunTimedOut(RunSignal):
+    """The run exceeded its max_duration."""
+
+
+class RunEvicted(RunSignal):
+    """The run leaves this process and goes on elsewhere from its record."""
+
+
+class CompleteTaskWithOutput(RunSignal):  # noqa: N818 - the public name is the field's
+    """Raise it anywhere in a task to end the run successfully with this output."""
+
+    def __init__(self, output: Any = None) -> None:
+        super().__init__()
+        self.output = output

@@ -1,0 +1,355 @@
+"""The worker protocol: what an engine and the processes that execute runs say to each other.
+
+Messages are JSON objects with a type in "t". They travel in batches (a frame is a JSON array), over three hops that
+share these types: engine <-> supervisor, supervisor <-> version process, supervisor <-> worker process. All times
+are milliseconds since the epoch, all durations milliseconds. A run is addressed by (run, token): the token is the
+fencing token of the attempt's lease and grows with every claim, so a message with an old one is refused.
+
+Engine -> worker     Start Resume OpDone Reply Cancel Evict
+Worker -> engine     Op Park Done Evicted LogBatch
+Version process      Load -> Loaded | LoadFailed;  Fork -> Forked;  Exited
+Worker process       Welcome, Ping -> Pong, Shutdown
+"""
+
+from typing import Any, Final, Literal, NotRequired, TypedDict
+
+PROTOCOL: Final = 1
+MAX_PAYLOAD_BYTES: Final = 3_145_728
+MAX_OUTPUT_BYTES: Final = 10_485_760
+
+# Kinds of durable operations; a replay compares (kind, target) at each operation id.
+WAIT: Final = "wait"
+WAIT_TOKEN: Final = "wait_token"
+CREATE_TOKEN: Final = "create_token"
+COMPLETE_TOKEN: Final = "complete_token"
+TRIGGER: Final = "trigger"
+TRIGGER_AND_WAIT: Final = "trigger_and_wait"
+BATCH_TRIGGER: Final = "batch_trigger"
+BATCH_TRIGGER_AND_WAIT: Final = "batch_trigger_and_wait"
+TAGS: Final = "tags"
+METADATA: Final = "metadata"
+
+WAITING_KINDS: Final = frozenset({WAIT, WAIT_TOKEN, TRIGGER_AND_WAIT, BATCH_TRIGGER_AND_WAIT})
+
+
+class ErrorInfo(TypedDict, total=False):
+    """A run's error in the wire format of the public API (`TaskRunError`).
+
+    type BUILT_IN_ERROR: name, message, stackTrace, causes; STRING_ERROR and CUSTOM_ERROR: raw;
+    INTERNAL_ERROR: code, message, stackTrace. `location` ("trigger/basic.py:12", the user's innermost
+    frame) and `sourceLine` are ours, for terminals.
+    """
+
+    type: str
+    name: str
+    message: str
+    stackTrace: str
+    causes: list[dict[str, Any]]
+    raw: str
+    code: str
+    location: str
+    sourceLine: str
+
+
+class ChildResult(TypedDict, total=False):
+    """What a parent gets of a finished child; `output` is text of type `output_type`."""
+
+    ok: bool
+    id: str
+    task: str
+    output: str | None
+    output_type: str
+    error: ErrorInfo
+
+
+class OpRecord(TypedDict):
+    """One durable operation of an attempt, as it is recorded. `result` is there when `done` is true."""
+
+    op: str
+    kind: str
+    target: str | None
+    done: bool
+    result: NotRequired[Any]
+
+
+class RetryInfo(TypedDict, total=False):
+    """A retry policy: the real system's names in snake_case."""
+
+    max_attempts: int
+    factor: float
+    min_timeout_in_ms: int
+    max_timeout_in_ms: int
+    randomize: bool
+    out_of_memory_machine: str | None
+
+
+class QueueInfo(TypedDict, total=False):
+    name: str
+    concurrency_limit: int | None
+
+
+class ScheduleInfo(TypedDict):
+    cron: str
+    timezone: str
+    environments: NotRequired[list[str]]
+
+
+class TaskInfo(TypedDict, total=False):
+    """One task of a manifest. `kind`: "async" shares an event loop, "sync" has a process to itself."""
+
+    id: str
+    file: str
+    line: int
+    export: str
+    kind: Literal["async", "sync"]
+    description: str | None
+    queue: QueueInfo | None
+    retry: RetryInfo | None
+    machine: str | None
+    max_duration: float | None
+    ttl_ms: int | None
+    schedule: ScheduleInfo | None
+    payload_schema: dict[str, Any] | None
+
+
+class Manifest(TypedDict):
+    """What importing the task files found.
+
+    `files`: paths below the project root that were imported (relative, sorted); `packages`: top-level names of
+    imported modules from elsewhere; `threads`: modules whose import left a thread running.
+    """
+
+    tasks: list[TaskInfo]
+    queues: list[QueueInfo]
+    files: list[str]
+    packages: list[str]
+    threads: list[str]
+    hash: str
+
+
+class SourceProblem(TypedDict, total=False):
+    """Why a version cannot be loaded: kind "syntax", "import", "duplicate", "definition", "hook" or "shadowed"."""
+
+    kind: str
+    message: str
+    file: str
+    line: int
+    source_line: str
+    traceback: str
+
+
+class RunStart(TypedDict, total=False):
+    """All that a worker needs to execute one attempt, from the start or from its record."""
+
+    id: str
+    token: int
+    task: str
+    attempt: int
+    version: str
+    payload: str | None
+    payload_type: str
+    metadata: dict[str, Any]
+    tags: list[str]
+    queue: str
+    machine: str
+    max_duration_ms: int | None
+    usage_ms: int
+    max_attempts: int
+    priority: float
+    created_at: int
+    started_at: int
+    attempt_started_at: int
+    idempotency_key: str | None
+    parent_id: str | None
+    root_id: str | None
+    batch_id: str | None
+    depth: int
+    is_test: bool
+    is_replay: bool
+    record: list[OpRecord]
+
+
+class Start(TypedDict):
+    t: Literal["start"]
+    run: RunStart
+
+
+class Resume(TypedDict):
+    """A parked run has a slot again; `ops` are the operations that were completed meanwhile."""
+
+    t: Literal["resume"]
+    run: str
+    old: int
+    token: int
+    ops: list[OpRecord]
+
+
+class OpDone(TypedDict):
+    """An operation of an executing run is complete (another branch of it may be running)."""
+
+    t: Literal["op_done"]
+    run: str
+    token: int
+    op: str
+    result: Any
+
+
+class Reply(TypedDict):
+    """Answer to an Op. `pending`: recorded, the result follows by OpDone or Resume. `error`: refused."""
+
+    t: Literal["reply"]
+    id: int
+    run: str
+    token: int
+    pending: NotRequired[bool]
+    result: NotRequired[Any]
+    error: NotRequired[str]
+    error_kind: NotRequired[str]
+
+
+class Cancel(TypedDict):
+    """End the attempt: on_cancel hooks, then unwinding; `reason` "cancelled" or "lease_lost"."""
+
+    t: Literal["cancel"]
+    run: str
+    token: int
+    reason: str
+
+
+class Evict(TypedDict):
+    """Unwind a parked run; it resumes elsewhere by replay. Answered by Evicted."""
+
+    t: Literal["evict"]
+    run: str
+    token: int
+
+
+class Op(TypedDict):
+    """Do and record one durable operation; `id` pairs the Reply."""
+
+    t: Literal["op"]
+    id: int
+    run: str
+    token: int
+    op: str
+    kind: str
+    target: str | None
+    args: dict[str, Any]
+
+
+class Park(TypedDict):
+    """Every branch of the run waits for durable operations: it gives back its slot."""
+
+    t: Literal["park"]
+    run: str
+    token: int
+    ops: list[str]
+    usage_ms: int
+
+
+class Done(TypedDict, total=False):
+    """The end of an attempt. `outcome`: ok, failed, cancelled, timed_out, crashed.
+
+    ok: output, output_type. failed: error, skip_retry (no further attempts), and from catch_error retry_at or
+    retry_delay_ms or retry (another policy). crashed: error with an INTERNAL_ERROR code (the process is gone).
+    """
+
+    t: Literal["done"]
+    run: str
+    token: int
+    outcome: Literal["ok", "failed", "cancelled", "timed_out", "crashed"]
+    output: str | None
+    output_type: str
+    error: ErrorInfo
+    skip_retry: bool
+    retry_at: int
+    retry_delay_ms: int
+    retry: RetryInfo
+    usage_ms: int
+
+
+class Evicted(TypedDict):
+    t: Literal["evicted"]
+    run: str
+    token: int
+
+
+class LogLine(TypedDict, total=False):
+    """One line of a run. `stream`: stdout, stderr or log; `level` for log; `data` are its properties."""
+
+    run: str
+    attempt: int
+    at: int
+    stream: Literal["stdout", "stderr", "log"]
+    level: str
+    message: str
+    data: dict[str, Any]
+
+
+class LogBatch(TypedDict):
+    t: Literal["logs"]
+    lines: list[LogLine]
+
+
+class WorkerSettings(TypedDict, total=False):
+    """What a version process must know of the project's config; plain data, so that it needs no config package."""
+
+    root: str
+    dirs: list[str]
+    ignore: list[str]
+    hooks: dict[str, list[str]]
+    init: str | None
+    retry: RetryInfo | None
+    default_machine: str | None
+    max_duration: float | None
+    ttl_ms: int | None
+    log_level: str
+    console_logging: bool
+    environment: dict[str, Any]
+    project: dict[str, Any]
+    organization: dict[str, Any]
+    api_url: str
+    api_key: str
+
+
+class Load(TypedDict):
+    t: Literal["load"]
+    version: str
+    settings: WorkerSettings
+
+
+class Loaded(TypedDict):
+    t: Literal["loaded"]
+    version: str
+    manifest: Manifest
+    took_ms: float
+
+
+class LoadFailed(TypedDict):
+    t: Literal["load_failed"]
+    version: str
+    problems: list[SourceProblem]
+
+
+class Fork(TypedDict):
+    t: Literal["fork"]
+    worker: int
+    kind: Literal["async", "sync"]
+
+
+class Forked(TypedDict):
+    t: Literal["forked"]
+    worker: int
+    pid: int
+
+
+class Exited(TypedDict):
+    """A worker process is gone. `status` is its exit code, or minus the signal that ended it."""
+
+    t: Literal["exited"]
+    worker: int
+    pid: int
+    status: int
+
+
+Message = dict[str, Any]
