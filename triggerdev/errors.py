@@ -42,6 +42,8 @@ RunSignal                            BaseException: ends user code from inside; 
 └── CompleteTaskWithOutput           raised by a task: end the run successfully with this output
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -53,8 +55,25 @@ class UsageError(TriggerError):
     """A call or a command line that cannot work as written."""
 
 
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One mistake in a file: line and column count from 1, in characters; `source` is the text of that line."""
+
+    message: str
+    file: str
+    line: int
+    column: int
+    length: int = 1
+    help: str | None = None
+    source: str = ""
+
+
 class ConfigError(UsageError):
-    """A mistake in a configuration file."""
+    """Mistakes in configuration files; its text is the full rendering of all `diagnostics`."""
+
+    def __init__(self, message: str, diagnostics: Sequence[Diagnostic] = ()) -> None:
+        super().__init__(message)
+        self.diagnostics = tuple(diagnostics)
 
 
 class PayloadError(UsageError):
