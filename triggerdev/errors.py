@@ -35,7 +35,7 @@ TriggerError                         base: what happened, where, and what to do 
     ├── InvalidOptionError           an option's value (delay, ttl, tags, ...)
     └── StaleLeaseError              a write of an attempt that no longer holds its lease
 
-RunSignal                            BaseException: ends user code from inside; `except Exception` cannot eat it
+RunSignal                            BaseException: ends user code from inside; no `except Exception` eats it
 ├── RunCancelled                     the run was cancelled
 ├── RunTimedOut                      max_duration was exceeded
 ├── RunEvicted                       the run goes on elsewhere, from its record
@@ -57,7 +57,7 @@ class UsageError(TriggerError):
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One mistake in a file: line and column count from 1, in characters; `source` is the text of that line."""
+    """One mistake in a file; line and column count from 1, in characters; `source` is that line's text."""
 
     message: str
     file: str
@@ -234,7 +234,7 @@ class RunEvicted(RunSignal):
     """The run leaves this process and goes on elsewhere from its record."""
 
 
-class CompleteTaskWithOutput(RunSignal):  # noqa: N818 - the public name is the field's
+class CompleteTaskWithOutput(RunSignal):
     """Raise it anywhere in a task to end the run successfully with this output."""
 
     def __init__(self, output: Any = None) -> None:
