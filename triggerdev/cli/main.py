@@ -1,0 +1,139 @@
+"""The command `trigger`: the table of its commands and the one place where errors become exit codes."""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from triggerdev import errors
+from triggerdev.cli import exit_codes
+from triggerdev.cli.lazy import Command, Group, Table, lazy_app
+
+COMMANDS: Table = {
+    "init": Command("triggerdev.cli.init:init", "Write a starter project: config, one task, .gitignore."),
+    "dev": Command("triggerdev.cli.dev:dev", "Run tasks here, with hot reload."),
+    "deploy": Command(
+        "triggerdev.cli.deploy:deploy", "Build an image of the project; --dry-run shows the plan."
+    ),
+    "run": Command("triggerdev.cli.tasks_trigger:trigger", "Trigger a task (short for `tasks trigger`)."),
+    "tasks": Group(
+        "List and trigger tasks.",
+        {
+            "list": Command("triggerdev.cli.tasks_list:list_tasks", "List the project's tasks."),
+            "trigger": Command("triggerdev.cli.tasks_trigger:trigger", "Trigger a task."),
+        },
+    ),
+    "runs": Group(
+        "List, inspect, cancel and replay runs.",
+        {
+            "list": Command("triggerdev.cli.runs_list:list_runs", "List runs, newest first."),
+            "get": Command("triggerdev.cli.runs_get:get", "Show one run."),
+            "logs": Command("triggerdev.cli.runs_logs:logs", "Print what a run wrote."),
+            "cancel": Command("triggerdev.cli.runs_cancel:cancel", "Cancel runs and their children."),
+            "replay": Command("triggerdev.cli.runs_replay:replay", "Run it again with the same payload."),
+        },
+    ),
+    "config": Command("triggerdev.cli.config:app", "Check, show and describe the configuration."),
+    "doctor": Command("triggerdev.cli.doctor:doctor", "Check the machine and the project."),
+    "completion": Command("triggerdev.cli.completion:completion", "Print a shell's completion script."),
+    "version": Command("triggerdev.cli.version:version", "Print the version."),
+}
+
+EPILOG = "Start with `trigger init`, then `trigger dev`. Exit codes and variables: docs/cli.md."
+
+app = lazy_app(COMMANDS, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+
+# typer may carry its own copy of click, so the base of usage errors has no path common to all versions.
+_CLICK_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from triggerdev._version import __version__
+
+        typer.echo(f"trigger {__version__}")
+        raise typer.Exit(exit_codes.OK)
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True)
+    ] = False,
+    traceback: Annotated[
+        bool, typer.Option("--traceback", help="Show Python tracebacks of errors (or TRIGGER_TRACEBACK=1).")
+    ] = False,
+) -> None:
+    """Durable background tasks for Python."""
+    if traceback:
+        os.environ["TRIGGER_TRACEBACK"] = "1"
+
+
+def run() -> None:
+    """Run the command line and end the process with its exit code."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one command line and return its exit code; no error leaves this function."""
+    _never_fail_on_encoding()
+    try:
+        code = _invoke(argv)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _discard_stdout()
+        return exit_codes.OK  # the reader of our output has what it wanted
+    except (KeyboardInterrupt, typer.Abort):
+        sys.stderr.write("interrupted\n")
+        return exit_codes.INTERRUPTED
+    except Exception as error:
+        return _report(error)
+    return code
+
+
+def _invoke(argv: Sequence[str]) -> int:
+    command: Any = typer.main.get_command(app)
+    if "_TRIGGER_COMPLETE" in os.environ:
+        command.main(args=list(argv), prog_name="trigger")  # answers the shell and exits
+    try:
+        with command.make_context("trigger", list(argv)) as context:
+            command.invoke(context)
+    except typer.Exit as end:
+        return end.exit_code
+    return exit_codes.OK
+
+
+def _report(error: Exception) -> int:
+    from triggerdev.cli import output
+
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    if isinstance(error, _CLICK_ERROR):
+        return output.print_usage_error(error)
+    if os.environ.get("TRIGGER_TRACEBACK", "0") not in ("", "0"):
+        output.print_traceback(error)
+    elif isinstance(error, errors.TriggerError):
+        output.print_error(str(error), getattr(error, "__notes__", []))
+    else:
+        output.print_error(
+            f"unexpected {type(error).__name__}: {error}",
+            ["This is a fault of the command itself; TRIGGER_TRACEBACK=1 in front of it shows where."],
+        )
+    return exit_codes.of(error)
+
+
+def _never_fail_on_encoding() -> None:
+    """Let a character that the terminal cannot show be printed as an escape instead of ending the command."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _discard_stdout() -> None:
+    """Point stdout to nowhere, so that the interpreter's last flush finds no closed pipe."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError):
+        pass  # stdout is no real file (a test, an embedding program): nothing is flushed at exit

@@ -1,0 +1,500 @@
+"""What `trigger dev` prints, and the text helpers that everything on a terminal goes through.
+
+What a task, its payload or its error says is hostile text: `clean` makes control characters, escape sequences
+and bidirectional overrides visible, and nothing is ever read as markup. Lines gather in a buffer; the caller
+flushes it once for each turn of its loop, so an event costs a few microseconds and no system call.
+"""
+
+import os
+import re
+import shlex
+import sys
+import time
+import unicodedata
+from collections.abc import Iterable, Sequence
+from itertools import islice, pairwise
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from urllib.parse import quote
+
+from triggerdev import _durations, _json, protocol
+
+if TYPE_CHECKING:
+    from triggerdev.engine.model import RunEvent
+
+PathText = str | os.PathLike[str]
+Names = Sequence[str]
+Tasks = Sequence[protocol.TaskInfo]
+Problems = Sequence[protocol.SourceProblem]
+
+# Controls but the tab, marks of direction, line separators, byte order mark, surrogates, invisible tags.
+_UNSAFE = re.compile(
+    "[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff\U000e0000-\U000e007f]"
+)
+_SHORT = {"\n": "\\n", "\r": "\\r"}
+_FRAME = re.compile(r'^[\s|+]*File "(?P<file>.+)", line (?P<line>\d+)(?:, in (?P<function>.+))?$')
+_LIBRARY = re.compile(r"(?:^|/)(?:site-packages|dist-packages|triggerdev|lib/python3[^/]*)/|^<frozen ")
+_MAX_LINES = 20
+_MAX_WIDTH = 2000
+_REMEMBERED_RUNS = 20_000
+
+COLOURS = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
+_TONES = {
+    "completed": "green",
+    "expired": "yellow",
+    "canceled": "yellow",
+    "waiting": "cyan",
+    "resumed": "cyan",
+}
+_TONES |= dict.fromkeys(("failed", "crashed", "timed out", "system failure"), "red")
+_SAMPLES = {"string": "", "integer": 0, "number": 0, "boolean": False, "array": [], "null": None}
+
+
+def clean(text: str) -> str:
+    """Return the text as one safe line: what could move the cursor or reorder text is escaped."""
+    return _UNSAFE.sub(_escaped, text) if _UNSAFE.search(text) else text
+
+
+def clean_lines(text: str, limit: int = _MAX_LINES) -> list[str]:
+    """Split at newlines and clean each line; lines past the limit are counted in a last one."""
+    lines = [clean(line.rstrip("\r"))[:_MAX_WIDTH] for line in text.split("\n")]
+    if len(lines) <= limit:
+        return lines
+    return [*lines[:limit], f"... {len(lines) - limit} more lines"]
+
+
+def width(text: str) -> int:
+    """Count the terminal columns of a cleaned text."""
+    if text.isascii():
+        return len(text)
+    wide, zero = unicodedata.east_asian_width, unicodedata.combining
+    return sum(0 if zero(each) else 2 if wide(each) in "WF" else 1 for each in text)
+
+
+def use_colour(stream: TextIO, plain: bool = False) -> bool:
+    """Decide if a stream gets colours: `--plain`, NO_COLOR, FORCE_COLOR, then whether it is a terminal."""
+    if plain or os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR", "0") not in ("", "0"):
+        return True
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def paint(text: str, colour: str) -> str:
+    """Wrap cleaned text in a colour of COLOURS."""
+    return f"\x1b[{COLOURS[colour]}m{text}\x1b[0m"
+
+
+def table_lines(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lay out rows of cleaned cells in columns, two blanks between them."""
+    widths = [max(width(row[n]) for row in rows) for n in range(len(rows[0]))] if rows else []
+    return [
+        "  ".join(_pad(cell, size) for cell, size in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
+
+
+def json_text(value: Any) -> str:
+    """Serialise as one line of JSON in which characters that a terminal would obey are \\u escapes."""
+    return _UNSAFE.sub(lambda hit: _json_escape(hit.group()), _json.dumps(value, default=str))
+
+
+def user_frames(stack: str, root: str) -> tuple[list[tuple[str, str]], int]:
+    """Find the user's frames in a Python traceback, innermost first, and count the others.
+
+    A frame is ("trigger/basic.py:12 in f", source line). Files below the root are named from there.
+    """
+    lines = stack.split("\n")
+    frames: list[tuple[str, str]] = []
+    folded = 0
+    for number, line in enumerate(lines):
+        match = _FRAME.match(line)
+        if match is None:
+            continue
+        file = _from_root(match["file"], root)
+        if _LIBRARY.search(file):
+            folded += 1
+            continue
+        source = lines[number + 1].strip(" |") if number + 1 < len(lines) else ""
+        where = f"{file}:{match['line']}" + (f" in {match['function']}" if match["function"] else "")
+        frames.append((where, "" if _FRAME.match(f" {source}") else source))
+    return frames[::-1], folded
+
+
+def error_lines(error: protocol.ErrorInfo, root: str = "") -> list[tuple[str, str]]:
+    """Describe a run's error as (kind, text) lines; kinds are "error", "where", "source" and "note"."""
+    lines = [("error", line) for line in clean_lines(_headline(error))]
+    frames, folded = user_frames(error.get("stackTrace") or "", root)
+    if not frames and error.get("location"):
+        frames = [(error["location"], error.get("sourceLine") or "")]
+    for where, source in frames[:8]:
+        lines.append(("where", f"at {clean(where)}"))
+        if source:
+            lines.append(("source", f"    {clean(source.strip())[:_MAX_WIDTH]}"))
+    hidden = folded + len(frames[8:])
+    if hidden:
+        lines.append(("note", f"... {hidden} more frame{'s' if hidden > 1 else ''} in libraries"))
+    causes = (error.get("causes") or [])[:3]
+    return [*lines, *(("note", f"caused by {clean(_headline(each))[:_MAX_WIDTH]}") for each in causes)]
+
+
+def problem_lines(problem: protocol.SourceProblem, root: str = "") -> list[tuple[str, str]]:
+    """Describe why a file cannot be loaded: its place, the source line with a caret, the user's frames."""
+    file, line = clean(_from_root(problem.get("file", ""), root)), problem.get("line")
+    place = f"{file}:{line}: " if file and line else f"{file}: " if file else ""
+    message = clean_lines(problem.get("message", ""))
+    lines = [("error", f"{place}{message[0]}"), *(("error", each) for each in message[1:])]
+    source = problem.get("source_line", "").rstrip()
+    stack = problem.get("traceback", "")
+    if source:
+        gutter = f"{line or '':>5} | "
+        lines.append(("source", gutter + clean(source)[:_MAX_WIDTH]))
+        caret = _caret(source, stack)
+        if caret:
+            lines.append(("error", " " * (len(gutter) - 2) + "| " + caret))
+    frames, _ = user_frames(stack, root)
+    for where, text in frames:
+        if not where.startswith(f"{file}:{line}"):
+            lines += [("where", f"at {clean(where)}"), ("source", f"    {clean(text)}")]
+    return lines
+
+
+class DevOutput(Protocol):
+    """What `trigger dev` has to say. Everything but `flush` only fills a buffer."""
+
+    def starting(self, project: str, root: PathText, interpreter: PathText) -> None: ...
+    def ready(self, url: str, key_file: PathText, tasks: Tasks, took_ms: float) -> None: ...
+    def run_event(self, event: "RunEvent") -> None: ...
+    def reloaded(self, version: str, changed: Names, took_ms: float, tasks_changed: Names = ()) -> None: ...
+    def load_failed(self, problems: Problems, has_previous: bool = True) -> None: ...
+    def log_line(self, line: protocol.LogLine) -> None: ...
+    def process_output(self, text: str) -> None: ...
+    def notice(self, text: str) -> None: ...
+    def warning(self, text: str) -> None: ...
+    def error(self, text: str) -> None: ...
+    def stopping(self, executing: int = 0) -> None: ...
+    def stopped(self) -> None: ...
+    def flush(self) -> None: ...
+
+
+class _Buffer:
+    """Lines on their way to a stream; once nobody reads it any more, they are dropped."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream: TextIO | None = stream
+        self._lines: list[str] = []
+
+    def flush(self) -> None:
+        """Write all lines with one call."""
+        if not self._lines:
+            return
+        text = "\n".join(self._lines) + "\n"
+        self._lines.clear()
+        try:
+            if self._stream:
+                self._stream.write(text)
+                self._stream.flush()
+        except OSError:
+            self._stream = None
+
+
+class PlainOutput(_Buffer):
+    """Timestamped lines for people; colours only where asked for."""
+
+    def __init__(self, stream: TextIO | None = None, colour: bool = False) -> None:
+        super().__init__(stream or sys.stdout)
+        self._colour = colour
+        self._root = ""
+        self._name_width = 16
+        self._names: dict[str, str] = {}
+        self._task_of: dict[str, str] = {}
+        self._second = -1
+        self._clock = ""
+
+    def starting(self, project: str, root: PathText, interpreter: PathText) -> None:
+        self._root = os.fspath(root)
+        self._lines += [
+            f"project      {clean(project)} ({clean(self._root)})",
+            f"interpreter  {clean(os.fspath(interpreter))}",
+        ]
+
+    def ready(self, url: str, key_file: PathText, tasks: Tasks, took_ms: float) -> None:
+        self._name_width = min(32, max([width(clean(task["id"])) for task in tasks], default=16))
+        self._names.clear()
+        rows = [("task", "kind", "queue or schedule", "defined at"), *(task_row(task) for task in tasks)]
+        header, *lines = table_lines(rows)
+        count = f"{len(tasks)} task{'' if len(tasks) == 1 else 's'}"
+        self._lines += ["", self._paint(header, "dim"), *lines, ""]
+        self._lines.append(
+            self._paint(f"ready in {_durations.format_ms(took_ms)}: {count} at {clean(url)}", "green")
+        )
+        self._lines += [clean(line) for line in _next_steps(clean(url), os.fspath(key_file), tasks)]
+        self._lines.append("")
+
+    def run_event(self, event: "RunEvent") -> None:
+        if event.kind in ("started", "resumed"):
+            self._remember(event.run, event.task)
+        outcome, tone = _outcome(event)
+        took = "" if event.duration_ms is None else _durations.format_ms(event.duration_ms)
+        attempt = f"#{event.attempt}" if event.attempt else ""
+        if self._colour:
+            outcome = paint(outcome, tone)
+        head = f"{self._time(event.at)}  {self._name(event.task)}  {event.run}"
+        self._lines.append(f"{head}  {attempt:<3} {took:>6}  {outcome}")
+        if event.error and event.kind in ("finished", "retrying"):
+            self._block(error_lines(event.error, self._root))
+
+    def reloaded(self, version: str, changed: Names, took_ms: float, tasks_changed: Names = ()) -> None:
+        files = _some(changed) or "no file"
+        tasks = f"; tasks: {_some(tasks_changed)}" if tasks_changed else ""
+        text = f"reloaded in {_durations.format_ms(took_ms)}: {files}{tasks} (version {clean(version)})"
+        self._lines.append(f"{self._now()}  {self._paint(text, 'green')}")
+
+    def load_failed(self, problems: Problems, has_previous: bool = True) -> None:
+        after = "the previous version goes on" if has_previous else "nothing runs until this is mended"
+        self._lines.append(f"{self._now()}  {self._paint(f'cannot load the tasks; {after}', 'red')}")
+        for problem in problems:
+            self._block(problem_lines(problem, self._root))
+
+    def log_line(self, line: protocol.LogLine) -> None:
+        run = line.get("run", "")
+        name = self._name(self._task_of.get(run, run))
+        level = line.get("level", "")
+        label = f"{level}: " if line.get("stream") == "log" and level not in ("", "info", "log") else ""
+        data = f" {json_text(line['data'])}" if line.get("data") else ""
+        mark = "!" if line.get("stream") == "stderr" else "|"
+        text = clean(line.get("message", ""))
+        self._lines.append(f"{self._time(line.get('at', 0))}  {name}  {mark} {clean(label)}{text}{data}")
+
+    def process_output(self, text: str) -> None:
+        self._lines += [
+            f"{self._now()}  {_pad('(process)', self._name_width)}  | {line}" for line in _split(text)
+        ]
+
+    def notice(self, text: str) -> None:
+        self._say(text, "", "dim")
+
+    def warning(self, text: str) -> None:
+        self._say(text, "warning: ", "yellow")
+
+    def error(self, text: str) -> None:
+        self._say(text, "error: ", "red")
+
+    def stopping(self, executing: int = 0) -> None:
+        runs = f" ({executing} run{'' if executing == 1 else 's'} executing)" if executing else ""
+        self._say(f"stopping{runs}; Ctrl-C again ends everything at once", "", "dim")
+
+    def stopped(self) -> None:
+        self._say("stopped; runs that have not ended go on at the next start", "", "dim")
+
+    def _say(self, text: str, label: str, tone: str) -> None:
+        first, *rest = _split(text) or [""]
+        self._lines.append(f"{self._now()}  {self._paint(label + first, tone)}")
+        self._lines += [f"    {line}" for line in rest]
+
+    def _block(self, lines: Iterable[tuple[str, str]]) -> None:
+        tones = {"error": "red", "where": "cyan", "note": "dim"}
+        for kind, text in lines:
+            self._lines.append("    " + (self._paint(text, tones[kind]) if kind in tones else text))
+
+    def _paint(self, text: str, tone: str) -> str:
+        return paint(text, tone) if self._colour else text
+
+    def _name(self, task: str) -> str:
+        name = self._names.get(task)
+        if name is None:
+            if len(self._names) > 1000:
+                self._names.clear()
+            name = self._names[task] = _pad(clean(task), self._name_width)
+        return name
+
+    def _remember(self, run: str, task: str) -> None:
+        """Keep which task a run belongs to, for its log lines; the oldest half goes when it gets too much."""
+        self._task_of[run] = task
+        if len(self._task_of) > _REMEMBERED_RUNS:
+            for old in list(islice(self._task_of, _REMEMBERED_RUNS // 2)):
+                del self._task_of[old]
+
+    def _time(self, at: int) -> str:
+        second, ms = divmod(at, 1000)
+        if second != self._second:
+            self._second = second
+            self._clock = time.strftime("%H:%M:%S", time.localtime(second))
+        return f"{self._clock}.{ms:03d}"
+
+    def _now(self) -> str:
+        return self._time(int(time.time() * 1000))
+
+
+class JsonOutput(_Buffer):
+    """One JSON object a line: `type` says what happened, times are ISO 8601, durations milliseconds."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        super().__init__(stream or sys.stdout)
+
+    def starting(self, project: str, root: PathText, interpreter: PathText) -> None:
+        self._put("starting", project=project, root=os.fspath(root), interpreter=os.fspath(interpreter))
+
+    def ready(self, url: str, key_file: PathText, tasks: Tasks, took_ms: float) -> None:
+        self._put("ready", url=url, key_file=os.fspath(key_file), tasks=list(tasks), took_ms=took_ms)
+
+    def run_event(self, event: "RunEvent") -> None:
+        self._put(
+            "run",
+            at=event.at,
+            event=event.kind,
+            run=event.run,
+            task=event.task,
+            attempt=event.attempt,
+            status=event.status.public_name,
+            duration_ms=event.duration_ms,
+            retry_at=None if event.retry_at is None else _durations.iso(event.retry_at),
+            error=event.error,
+        )
+
+    def reloaded(self, version: str, changed: Names, took_ms: float, tasks_changed: Names = ()) -> None:
+        self._put(
+            "reloaded",
+            version=version,
+            changed=list(changed),
+            took_ms=took_ms,
+            tasks_changed=list(tasks_changed),
+        )
+
+    def load_failed(self, problems: Problems, has_previous: bool = True) -> None:
+        self._put("load_failed", problems=list(problems), has_previous=has_previous)
+
+    def log_line(self, line: protocol.LogLine) -> None:
+        self._put("log", **line)
+
+    def process_output(self, text: str) -> None:
+        self._put("process_output", text=text)
+
+    def notice(self, text: str) -> None:
+        self._put("notice", text=text)
+
+    def warning(self, text: str) -> None:
+        self._put("warning", text=text)
+
+    def error(self, text: str) -> None:
+        self._put("error", text=text)
+
+    def stopping(self, executing: int = 0) -> None:
+        self._put("stopping", executing=executing)
+
+    def stopped(self) -> None:
+        self._put("stopped")
+
+    def _put(self, type: str, at: int | None = None, **fields: Any) -> None:
+        moment = int(time.time() * 1000) if at is None else at
+        self._lines.append(json_text({"type": type, "at": _durations.iso(moment), **fields}))
+
+
+def make_output(as_json: bool = False, plain: bool = False, stream: TextIO | None = None) -> DevOutput:
+    """Choose the output for a stream (stdout): JSON lines, plain lines, or colours on a terminal."""
+    target = stream or sys.stdout
+    if as_json:
+        return JsonOutput(target)
+    return PlainOutput(target, use_colour(target, plain))
+
+
+def task_row(task: protocol.TaskInfo) -> tuple[str, str, str, str]:
+    """Return a task's cells for a table: id, kind, queue or schedule, file:line."""
+    schedule, queue = task.get("schedule"), task.get("queue") or {}
+    if schedule:
+        what = f"{schedule['cron']} ({schedule['timezone']})"
+    else:
+        limit = queue.get("concurrency_limit")
+        what = str(queue.get("name") or "-") + (f" (at most {limit})" if limit is not None else "")
+    place = f"{task.get('file', '')}:{task.get('line', '')}".rstrip(":")
+    return clean(task["id"]), task.get("kind", ""), clean(what), clean(place)
+
+
+def sample_payload(schema: Any) -> Any:
+    """Make a small value of a JSON schema's shape, for a person to edit; {} where it says nothing."""
+    if not isinstance(schema, dict):
+        return {}
+    if fields := schema.get("properties"):
+        return {name: sample_payload(fields.get(name)) for name in schema.get("required") or []}
+    return _SAMPLES.get(schema.get("type", ""), {})
+
+
+def _next_steps(url: str, key_file: str, tasks: Tasks) -> list[str]:
+    steps = [] if tasks else ["  no tasks yet: put a function with @task into a file of the task folder"]
+    first = next((task for task in tasks if not task.get("schedule")), None)
+    if first:
+        payload = sample_payload(first.get("payload_schema"))
+        flag = f"--payload {shlex.quote(json_text(payload))}"
+        body, path = (
+            shlex.quote(json_text({"payload": payload})),
+            f"/api/v1/tasks/{quote(first['id'], safe='')}",
+        )
+        steps += [
+            f"  run a task   trigger run {shlex.quote(first['id'])} {flag} --wait",
+            f"  or by HTTP   curl {shlex.quote(url + path + '/trigger')} --json {body} \\",
+            '                 -H "Authorization: Bearer $TRIGGER_SECRET_KEY"',
+        ]
+    steps.append(f"  URL and key  {key_file} (in a shell: set -a; . {shlex.quote(key_file)})")
+    return [*steps, f"  API docs     {url}/docs"]
+
+
+def _outcome(event: "RunEvent") -> tuple[str, str]:
+    if event.kind == "retrying":
+        if event.retry_at is None:
+            return "failed, will retry", "yellow"
+        return f"failed, retry in {_durations.format_ms(max(0, event.retry_at - event.at))}", "yellow"
+    if event.kind == "finished":
+        word = event.status.public_name.lower().replace("_", " ")
+        return word, _TONES.get(word, "dim")
+    if event.kind == "queued" and event.status == "DELAYED":
+        return "delayed", "dim"
+    return event.kind, _TONES.get(event.kind, "dim")
+
+
+def _headline(error: Any) -> str:
+    name, message = (
+        error.get("name") or error.get("code") or "",
+        error.get("message") or error.get("raw") or "",
+    )
+    return f"{name}: {message}" if name and message else str(name or message or "failed without a message")
+
+
+def _some(names: Names, limit: int = 5) -> str:
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(clean(name) for name in names[:limit]) + more
+
+
+def _split(text: str) -> list[str]:
+    return clean_lines(text.rstrip("\n"), limit=200)
+
+
+def _from_root(file: str, root: str) -> str:
+    prefix = root.rstrip("/") + "/"
+    return file[len(prefix) :] if root and file.startswith(prefix) else file
+
+
+def _caret(source: str, stack: str) -> str:
+    """Find the caret line that a traceback has below a source line, moved to the line's own indentation."""
+    lines = stack.split("\n")
+    indent = len(source) - len(source.lstrip())
+    for line, below in pairwise(lines):
+        if line.strip() == source.strip() and below.strip() and not below.strip("^~ "):
+            shift = len(below) - len(below.lstrip()) - (len(line) - len(line.lstrip()))
+            return " " * max(0, indent + shift) + below.strip()
+    return ""
+
+
+def _pad(text: str, size: int) -> str:
+    return text + " " * (size - width(text))
+
+
+def _escaped(hit: re.Match[str]) -> str:
+    character = hit.group()
+    number = ord(character)
+    return _SHORT.get(character) or (f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}")
+
+
+def _json_escape(character: str) -> str:
+    number = ord(character)
+    if number < 0x10000:
+        return f"\\u{number:04x}"
+    number -= 0x10000
+    return f"\\u{0xD800 + (number >> 10):04x}\\u{0xDC00 + (number & 0x3FF):04x}"
