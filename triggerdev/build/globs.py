@@ -1,0 +1,225 @@
+"""Finding files by path, folder or glob, below allowed roots only.
+
+`*`, `?` and `[...]` match within a name, `**` any number of folders, `{a,b}` either of two; names that start
+with a dot must be written out. A folder's name means all files below it. Links are followed while they stay in
+a root.
+"""
+
+import fnmatch
+import os
+import re
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from triggerdev import errors
+from triggerdev.build import tokens
+from triggerdev.build.ignore import Ignore
+
+_MAGIC = re.compile(r"[*?\[{]")
+_BRACES = re.compile(r"\{([^{}]*)\}")
+_MAX_ALTERNATIVES = 1000
+
+
+@dataclass(frozen=True)
+class Found:
+    """A regular file: its path as written, its path relative to the pattern's fixed part, its state."""
+
+    path: Path
+    below: str
+    state: os.stat_result
+
+
+@dataclass
+class Search:
+    """One search; `label` says in errors who wants the files, `kept_out` collects what the rules refused."""
+
+    root: Path
+    allowed: tuple[Path, ...]
+    ignore: Ignore
+    label: str
+    kept_out: dict[str, str] = field(default_factory=dict)
+    _seen: set[Path] = field(default_factory=set)
+
+    def find(self, pattern: str) -> list[Found]:
+        """Find the regular files of a pattern, sorted by path.
+
+        Raises BuildError for links that leave the allowed roots or lead nowhere, for devices, FIFOs and
+        sockets, and for names that hold control characters.
+        """
+        found: dict[Path, Found] = {}
+        for alternative in _expand_braces(pattern):
+            start, segments = self._start(alternative)
+            self._contained(start)
+            for path in self._walk(start, segments):
+                item = self._regular(path, start)
+                if item:
+                    found.setdefault(path, item)
+        return [found[path] for path in sorted(found, key=lambda path: path.as_posix())]
+
+    def shown(self, path: Path) -> str:
+        """Write a path for people, relative to the project where that is possible."""
+        return tokens.printable(os.path.relpath(path, self.root))
+
+    def _start(self, pattern: str) -> tuple[Path, list[str]]:
+        """Split a pattern into its fixed part and the segments that hold wildcards."""
+        whole = Path(os.path.normpath(self.root / pattern))
+        if not _MAGIC.search(pattern) or os.path.lexists(whole):
+            return whole, []
+        parts = [part for part in pattern.split("/") if part not in ("", ".")]
+        first = next(index for index, part in enumerate(parts) if _MAGIC.search(part))
+        head = "/" if pattern.startswith("/") else ""
+        return Path(os.path.normpath(self.root / (head + "/".join(parts[:first])))), parts[first:]
+
+    def _walk(self, start: Path, segments: list[str]) -> Iterator[Path]:
+        if not os.path.lexists(start):
+            return
+        if segments:
+            yield from self._matches(start, segments, ())
+        elif self._is_folder(start):
+            yield from self._matches(start, ["**"], ())
+        else:
+            yield start
+
+    def _matches(self, folder: Path, segments: Sequence[str], above: tuple[str, ...]) -> Iterator[Path]:
+        head, rest = segments[0], segments[1:]
+        if head == "**":
+            yield from self._any_depth(folder, rest, above)
+            return
+        if not _MAGIC.search(head):
+            child = folder / head
+            if os.path.lexists(child):
+                yield from self._below(child, rest, above)
+            return
+        for child in self._children(folder):
+            if _name_matches(child.name, head):
+                yield from self._below(child, rest, above)
+
+    def _below(self, child: Path, rest: Sequence[str], above: tuple[str, ...]) -> Iterator[Path]:
+        """Go on below a child whose name matched; without further segments the child itself is the match."""
+        if not rest:
+            if not self._is_folder(child):
+                yield child
+        elif self._is_folder(child) and not self._pruned(child):
+            yield from self._matches(child, rest, above)
+
+    def _any_depth(self, folder: Path, rest: Sequence[str], above: tuple[str, ...]) -> Iterator[Path]:
+        here = os.path.realpath(folder)
+        if here in above:
+            raise errors.BuildError(
+                f"{self.label}: the link {self.shown(folder)} leads back to a folder above it"
+            )
+        if rest:
+            yield from self._matches(folder, rest, above)
+        for child in self._children(folder):
+            if child.name.startswith("."):
+                continue
+            if not self._is_folder(child):
+                if not rest:
+                    yield child
+            elif not self._pruned(child):
+                yield from self._any_depth(child, rest, (*above, here))
+
+    def _children(self, folder: Path) -> list[Path]:
+        self._contained(folder)
+        try:
+            return sorted(folder.iterdir(), key=lambda path: path.name)
+        except OSError as error:
+            raise errors.BuildError(
+                f"{self.label}: cannot read {self.shown(folder)}: {error.strerror}"
+            ) from None
+
+    def _pruned(self, folder: Path) -> bool:
+        if self.ignore.prunes(folder):
+            self.kept_out[self.shown(folder) + "/"] = (
+                self.ignore.keeps_out(folder, True) or "virtual environment"
+            )
+            return True
+        self._contained(folder)
+        return False
+
+    def _is_folder(self, path: Path) -> bool:
+        try:
+            return stat.S_ISDIR(path.stat().st_mode)
+        except OSError:
+            return False  # a link that leads nowhere; it is reported when it turns out to be wanted
+
+    def _regular(self, path: Path, start: Path) -> Found | None:
+        reason = self.ignore.keeps_out(path)
+        if reason:
+            self.kept_out[self.shown(path)] = reason
+            return None
+        if tokens.has_control(str(path)):
+            raise errors.BuildError(
+                f"{self.label}: the name of {self.shown(path)!r} holds control characters; rename it"
+            )
+        if path == start or path.is_symlink():
+            self._contained(path)
+        state = path.stat()
+        if not stat.S_ISREG(state.st_mode):
+            kind = _kind(state.st_mode)
+            raise errors.BuildError(
+                f"{self.label}: {self.shown(path)} is a {kind}, not a file; leave it out with build.exclude"
+            )
+        below = path.name if path == start else path.relative_to(start).as_posix()
+        return Found(path, below, state)
+
+    def _contained(self, path: Path) -> None:
+        if path in self._seen or not os.path.lexists(path):
+            return  # where there is nothing, the one who asks says so
+        self._seen.add(path)
+        try:
+            real = path.resolve(strict=True)
+        except (OSError, RuntimeError):
+            raise errors.BuildError(f"{self.label}: the link {self.shown(path)} leads nowhere") from None
+        if not any(real.is_relative_to(allowed) for allowed in self.allowed):
+            raise errors.BuildError(
+                f"{self.label}: {self.shown(path)} is a link that leaves the project (to {self.shown(real)}); "
+                "copy the files, or leave it out with build.exclude"
+            )
+
+
+def fixed_part(root: Path, pattern: str) -> Path:
+    """Give the folder or file that a pattern starts from, as a path without "..", links not resolved."""
+    parts = pattern.split("/")
+    fixed: list[str] = []
+    for part in parts:
+        if _MAGIC.search(part) and not os.path.lexists(root / "/".join([*fixed, part])):
+            break
+        fixed.append(part)
+    return Path(os.path.normpath(root / "/".join(fixed))) if fixed else root
+
+
+def _expand_braces(pattern: str) -> list[str]:
+    done: list[str] = []
+    open_patterns = [pattern]
+    while open_patterns:
+        current = open_patterns.pop(0)
+        match = _BRACES.search(current)
+        if match is None:
+            done.append(current)
+        else:
+            parts = match[1].split(",")
+            open_patterns += [current[: match.start()] + part + current[match.end() :] for part in parts]
+        if len(open_patterns) + len(done) > _MAX_ALTERNATIVES:
+            raise errors.BuildError(
+                f"the pattern {pattern!r} stands for more than {_MAX_ALTERNATIVES} patterns"
+            )
+    return done
+
+
+def _name_matches(name: str, segment: str) -> bool:
+    if name.startswith(".") and not segment.startswith("."):
+        return False
+    return fnmatch.fnmatchcase(name, segment)
+
+
+def _kind(mode: int) -> str:
+    kinds = (
+        (stat.S_ISFIFO, "FIFO"),
+        (stat.S_ISSOCK, "socket"),
+        (stat.S_ISBLK, "device"),
+        (stat.S_ISCHR, "device"),
+    )
+    return next((name for test, name in kinds if test(mode)), "special file")
