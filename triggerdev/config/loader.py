@@ -1,0 +1,240 @@
+"""Find, read, merge and validate `trigger.config.toml`, reporting all of its mistakes at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from triggerdev.config import document, envfiles, layers, names, rendering
+from triggerdev.config.document import Node
+from triggerdev.config.positions import KeyPath
+from triggerdev.config.source import Position, Source, shown_path
+from triggerdev.errors import ConfigError, Diagnostic
+
+if TYPE_CHECKING:
+    from triggerdev.config.model import TriggerConfig
+
+FILE_NAME = "trigger.config.toml"
+PROJECT_VARIABLE = "TRIGGER_PROJECT_REF"
+
+_VCS_FOLDERS = (".git", ".hg", ".jj", ".svn")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where an effective value came from; `where` is file:line, and for a variable its name, too."""
+
+    kind: Literal["file", "env override", "variable", "default"]
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedConfig:
+    """A valid configuration for one environment.
+
+    `root` is the project's folder, `environ` the variables of the env files below the real environment, and
+    `origins` tells for each dotted key where its value came from.
+    """
+
+    config: TriggerConfig
+    root: Path
+    path: Path
+    env_name: str
+    origins: Mapping[str, Origin]
+    environ: Mapping[str, str] = field(repr=False)
+    _source: Source = field(repr=False)
+    _tree: Node = field(repr=False)
+
+    def position(self, path: KeyPath) -> Position:
+        """Return where the value at a path was written; of what is nearest around it for a default."""
+        return self._source.position(self._tree.find(path)[0].place)
+
+    def diagnostic(
+        self, path: KeyPath, message: str, *, help: str | None = None, at_key: bool = False
+    ) -> Diagnostic:
+        """Build an error that points at the value or key at a path, say ("build", "extensions", "x").
+
+        Raise it, with others, as `config_error([...])`.
+        """
+        from triggerdev.config.validation import origin_note
+
+        node, depth = self._tree.find(path)
+        span = node.key if at_key or depth < len(path) else node.place
+        return self._source.diagnostic(span or node.place, message + origin_note(node), hint=help)
+
+
+def find_config(start: Path | None) -> Path:
+    """Return the path of the configuration file: `start` itself if it is a file, else found by walking up.
+
+    The walk ends at the root of the repository or of the file system. ConfigError says where it looked.
+    """
+    first = (start or Path.cwd()).absolute()
+    if first.is_file():
+        return first
+    if not first.is_dir():
+        raise ConfigError(f"error: {first} does not exist")
+    looked: list[Path] = []
+    for folder in (first, *first.parents):
+        if (folder / FILE_NAME).is_file():
+            return folder / FILE_NAME
+        looked.append(folder)
+        if any((folder / name).exists() for name in _VCS_FOLDERS):
+            break
+    folders = "".join(f"\n  {folder}" for folder in looked)
+    raise ConfigError(
+        f"error: there is no {FILE_NAME} here; looked in{folders}\nhelp: `trigger init` creates one"
+    )
+
+
+def load_config(
+    path: Path | None,
+    *,
+    env_name: str = "dev",
+    environ: Mapping[str, str],
+    env_files: Sequence[Path] | None = None,
+) -> LoadedConfig:
+    """Load the configuration for an environment.
+
+    `path` is the file, a folder from which to look upwards, or None for the working folder. Variables in
+    strings come from `environ` and, below it, from env files: `env_files`, else those of `dev.env_file`.
+    Raises ConfigError with every mistake of the file and of the env files.
+    """
+    file = find_config(path)
+    source, written = document.read_document(file)
+    return _Loader(file, source, env_name).load(written, environ, env_files)
+
+
+class _Loader:
+    def __init__(self, file: Path, source: Source, env_name: str) -> None:
+        self.file = file
+        self.source = source
+        self.env_name = env_name
+        self.problems: list[Diagnostic] = []
+
+    def load(
+        self, written: Node, environ: Mapping[str, str], env_files: Sequence[Path] | None
+    ) -> LoadedConfig:
+        from triggerdev.config import validation
+
+        base, overrides = self._spelled(written)
+        override = overrides.pop(self.env_name, None)
+        tree = base if override is None else layers.merge(base, override, self.env_name)
+        known = self._variables(tree, environ, env_files)
+        tree = self._filled(tree, known)
+        config, found = validation.validate(tree, self.source)
+        unresolved = {problem.line for problem in self.problems}
+        self.problems += [
+            one.diagnostic for one in found if not (one.node.variables and one.diagnostic.line in unresolved)
+        ]
+        for name, table in overrides.items():
+            self._check_other_environment(base, table, name)
+        if config is None or self.problems:
+            raise rendering.config_error(self.problems)
+        return LoadedConfig(
+            config,
+            self.file.parent,
+            self.file,
+            self.env_name,
+            self._origins(config, tree),
+            known,
+            self.source,
+            tree,
+        )
+
+    def _spelled(self, written: Node) -> tuple[Node, dict[str, Node]]:
+        """Separate the override tables from the rest, all keys in the model's spelling."""
+        from triggerdev.config.spelling import Speller
+
+        speller = Speller(self.source)
+        env = written.value.pop("env", None)
+        speller.config(written)
+        overrides: dict[str, Node] = {}
+        if env is not None and not isinstance(env.value, dict):
+            self._report(env, "expected tables such as [env.prod]")
+        elif env is not None:
+            overrides = {name: node for name, node in env.value.items() if self._is_table(name, node)}
+        for node in overrides.values():
+            speller.config(node)
+        self.problems += speller.problems
+        return written, overrides
+
+    def _is_table(self, name: str, node: Node) -> bool:
+        if isinstance(node.value, dict):
+            return True
+        self._report(node, f"expected a table of overrides: [env.{names.dotted((name,))}]")
+        return False
+
+    def _variables(
+        self, tree: Node, environ: Mapping[str, str], env_files: Sequence[Path] | None
+    ) -> dict[str, str]:
+        if env_files is None:
+            env_files = _configured_env_files(tree)
+        try:
+            known, problems = envfiles.read_env_files(self.file.parent, env_files, environ)
+        except ConfigError as error:
+            node, depth = tree.find(("dev", "env_file"))
+            if depth < 2:
+                raise
+            self._report(node, str(error).removeprefix("error: "))
+            return dict(environ)
+        self.problems += problems
+        return known
+
+    def _filled(self, tree: Node, known: Mapping[str, str]) -> Node:
+        interpolator = layers.Interpolator(self.source, known)
+        filled = interpolator.fill(tree)
+        self.problems += interpolator.problems
+        if known.get(PROJECT_VARIABLE):
+            old = filled.value.get("project", Node(None))
+            project = Node(known[PROJECT_VARIABLE], old.key, old.span, None, (PROJECT_VARIABLE,))
+            filled.value["project"] = project
+        return filled
+
+    def _check_other_environment(self, base: Node, table: Node, name: str) -> None:
+        """Report what is wrong in another environment's own table, as far as no variable is involved."""
+        from triggerdev.config import validation
+
+        interpolator = layers.Interpolator(self.source, None)
+        tree = interpolator.fill(layers.merge(base, table, name))
+        found = validation.validate(tree, self.source)[1]
+        self.problems += [one.diagnostic for one in found if one.node.env == name and not one.node.variables]
+
+    def _report(self, node: Node, message: str) -> None:
+        self.problems.append(self.source.diagnostic(node.place, message))
+
+    def _origins(self, config: TriggerConfig, tree: Node) -> dict[str, Origin]:
+        paths = _leaf_paths(config.model_dump(mode="python"))
+        return {names.dotted(path): self._origin(tree, path) for path in paths}
+
+    def _origin(self, tree: Node, path: KeyPath) -> Origin:
+        node, depth = tree.find(path)
+        # What one value stands for ("true" for a whole table) is written where that value is.
+        if depth < len(path) and (isinstance(node.value, dict) or depth == 0):
+            return Origin("default", "")
+        line = f"{shown_path(self.file)}:{self.source.position(node.place).line}"
+        variables = [name for below in node.walk() for name in below.variables]
+        if variables:
+            return Origin("variable", f"{', '.join(dict.fromkeys(variables))} at {line}")
+        envs = {below.env for below in node.walk()} - {None}
+        if envs:
+            return Origin("env override", f"[env.{names.dotted((self.env_name,))}] at {line}")
+        return Origin("file", line)
+
+
+def _configured_env_files(tree: Node) -> list[Path] | None:
+    """Return `dev.env_file` if it is there and usable; what is wrong with it, validation reports."""
+    node, depth = tree.find(("dev", "env_file"))
+    value: Any = node.plain() if depth == 2 else None
+    if isinstance(value, str):
+        value = [value]
+    if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
+        return None
+    return [Path(item) for item in value]
+
+
+def _leaf_paths(value: Any, path: KeyPath = ()) -> list[KeyPath]:
+    if not isinstance(value, dict) or not value:
+        return [path]
+    return [leaf for key, item in value.items() for leaf in _leaf_paths(item, (*path, key))]
