@@ -69,6 +69,9 @@ class Output:
         self._write(json_text(value))
         sys.stdout.flush()
 
+    def flush(self) -> None:
+        sys.stdout.flush()
+
     def say(self, text: str) -> None:
         """Tell the user something that is no data, on stderr."""
         for line in clean_lines(text):

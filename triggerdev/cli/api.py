@@ -1,0 +1,161 @@
+"""The HTTP client of the commands: synchronous, small, and with errors that name the way out."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from triggerdev import _json, errors
+from triggerdev._version import __version__
+from triggerdev.cli.project import Server
+
+if TYPE_CHECKING:
+    import httpx
+
+LONG_POLL_S = 20
+_TIMEOUT_S = 30.0
+_PAGE_SIZE = 100
+_BY_STATUS: dict[int, type[errors.ApiError]] = {
+    400: errors.BadRequestError,
+    401: errors.AuthenticationError,
+    403: errors.PermissionDeniedError,
+    404: errors.NotFoundError,
+    409: errors.ConflictError,
+    422: errors.UnprocessableEntityError,
+    429: errors.RateLimitError,
+}
+
+
+class Api:
+    """One server's HTTP API; raises ApiError for a refusal, ConnectionFailedError for no answer."""
+
+    def __init__(self, server: Server) -> None:
+        import httpx
+
+        self._server = server
+        headers = {"user-agent": f"triggerdev-cli/{__version__}", "x-trigger-source": "cli"}
+        if server.key:
+            headers["authorization"] = f"Bearer {server.key}"
+        self._http = httpx.Client(
+            base_url=server.url,
+            headers=headers,
+            timeout=httpx.Timeout(_TIMEOUT_S, connect=5.0),
+            trust_env=not server.is_loopback,  # a proxy cannot reach this machine's own ports
+        )
+
+    def __enter__(self) -> "Api":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def trigger(self, task: str, body: dict[str, Any]) -> dict[str, Any]:
+        return self._object("POST", f"/api/v1/tasks/{_part(task)}/trigger", body)
+
+    def tasks(self) -> list[dict[str, Any]]:
+        return _rows(self._object("GET", "/api/v1/tasks"), "tasks")
+
+    def run(self, run: str) -> dict[str, Any]:
+        return self._object("GET", f"/api/v3/runs/{_part(run)}")
+
+    def run_after(self, run: str, rev: Any, wait_s: float) -> dict[str, Any]:
+        """Get the run as soon as its `rev` is another one, or as it is after `wait_s` seconds."""
+        query = {"wait": f"{wait_s:g}", "since": str(rev)}
+        return self._object("GET", f"/api/v3/runs/{_part(run)}", query=query, timeout_s=wait_s + 10)
+
+    def runs(self, filters: dict[str, str], limit: int) -> Iterator[dict[str, Any]]:
+        """Iterate over runs, newest first, page by page, at most `limit`."""
+        query = dict(filters)
+        while limit > 0:
+            query["page[size]"] = str(min(limit, _PAGE_SIZE))
+            page = self._object("GET", "/api/v1/runs", query=query)
+            rows = _rows(page, "data")[:limit]
+            yield from rows
+            limit -= len(rows)
+            following = (page.get("pagination") or {}).get("next")
+            if not following or not rows:
+                return
+            query["page[after]"] = following
+
+    def events(self, run: str, after: int, wait_s: float = 0) -> list[dict[str, Any]]:
+        """Get what the run wrote after the event `after` (a `seq`), waiting up to `wait_s` seconds."""
+        query = {"after": str(after)} | ({"wait": f"{wait_s:g}"} if wait_s else {})
+        path = f"/api/v1/runs/{_part(run)}/events"
+        return _rows(self._object("GET", path, query=query, timeout_s=wait_s + _TIMEOUT_S), "events")
+
+    def cancel(self, run: str) -> dict[str, Any]:
+        return self._object("POST", f"/api/v2/runs/{_part(run)}/cancel")
+
+    def replay(self, run: str) -> dict[str, Any]:
+        return self._object("POST", f"/api/v1/runs/{_part(run)}/replay")
+
+    def _object(
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        query: dict[str, str] | None = None,
+        timeout_s: float = _TIMEOUT_S,
+    ) -> dict[str, Any]:
+        response = self._send(method, path, body, query, timeout_s)
+        if response.status_code >= 300:
+            raise self._refusal(response)
+        with contextlib.suppress(ValueError):
+            value = _json.loads(response.content)
+            if isinstance(value, dict):
+                return value
+        raise errors.ConnectionFailedError(
+            f"{self._server.url} answered, but not as a Trigger server does. Is the URL right?"
+        )
+
+    def _send(
+        self, method: str, path: str, body: Any, query: dict[str, str] | None, timeout_s: float
+    ) -> "httpx.Response":
+        import httpx
+
+        content = None if body is None else _json.dump_bytes(body)
+        headers = {"content-type": "application/json"}
+        try:
+            return self._http.request(
+                method, path, content=content, params=query, headers=headers, timeout=timeout_s
+            )
+        except httpx.ConnectError as error:
+            raise errors.ConnectionFailedError(self._nobody_there()) from error
+        except httpx.TimeoutException as error:
+            raise errors.ConnectionFailedError(
+                f"{self._server.url} did not answer within {timeout_s:g} s."
+            ) from error
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            raise errors.ConnectionFailedError(f"{self._server.url}: {error}") from error
+
+    def _nobody_there(self) -> str:
+        if self._server.is_loopback:
+            return f"nothing answers at {self._server.url} ({self._server.origin}): start `trigger dev`."
+        return f"cannot connect to {self._server.url} ({self._server.origin})."
+
+    def _refusal(self, response: "httpx.Response") -> errors.ApiError:
+        status, message, body = response.status_code, response.reason_phrase, None
+        with contextlib.suppress(ValueError):
+            body = _json.loads(response.content)
+        said = body.get("error") if isinstance(body, dict) else None
+        if isinstance(said, dict):
+            said = said.get("message")
+        kind = _BY_STATUS.get(status, errors.InternalServerError if status >= 500 else errors.ApiError)
+        error = kind(status, str(said or message), body)
+        if status == 401:
+            error.add_note(self._key_help())
+        return error
+
+    def _key_help(self) -> str:
+        if not self._server.key:
+            return "No key was sent: set TRIGGER_SECRET_KEY."
+        return "Check TRIGGER_SECRET_KEY: `trigger dev` writes the key of its server to .trigger/dev.env."
+
+
+def _part(text: str) -> str:
+    return quote(text, safe="")
+
+
+def _rows(answer: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    rows = answer.get(name)
+    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []

@@ -1,0 +1,77 @@
+"""`trigger runs logs RUN`."""
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from triggerdev import _durations
+from triggerdev.cli import options, project
+from triggerdev.cli.output import Output
+
+if TYPE_CHECKING:
+    from triggerdev.cli.api import Api
+
+_FOLLOW_WAIT_S = 2  # how long after a silent end the command may still wait
+
+
+def logs(
+    run: options.RunId,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")] = False,
+    api_url: options.ApiUrl = None,
+    config: options.Config = None,
+    json: options.JsonLines = False,
+) -> None:
+    """Print what a run wrote: its stdout, stderr and log lines."""
+    from triggerdev.cli.api import Api
+
+    out = Output(json)
+    with Api(project.find_server(api_url, config)) as api:
+        if json and not follow:
+            out.result({"run": run, "events": list(_events(api, run))})
+            return
+        for event in _followed(api, run) if follow else _events(api, run):
+            if json:
+                out.object(event)
+            else:
+                out.line(_line(event))
+                out.flush()
+
+
+def _events(api: "Api", run: str, after: int = 0) -> Iterator[dict[str, Any]]:
+    """Iterate over what is written so far after an event; the server may hand it out in parts."""
+    while batch := api.events(run, after):
+        yield from batch
+        last = int(batch[-1].get("seq") or 0)
+        if last <= after:
+            return
+        after = last
+
+
+def _followed(api: "Api", run: str) -> Iterator[dict[str, Any]]:
+    """Iterate over all events until the run has ended and everything that it wrote is handed out."""
+    after = 0
+    while True:
+        has_ended = bool(api.run(run).get("isCompleted"))
+        batch = [] if has_ended else api.events(run, after, _FOLLOW_WAIT_S)
+        for event in [*batch, *(_events(api, run, after) if has_ended else ())]:
+            after = max(after, int(event.get("seq") or 0))
+            yield event
+        if has_ended:
+            return
+
+
+def _line(event: dict[str, Any]) -> str:
+    from triggerdev.dev.render import json_text
+
+    at = event.get("at")
+    ms = at if isinstance(at, int) else _durations.parse_instant_ms(str(at)) or 0
+    clock = time.strftime("%H:%M:%S", time.localtime(ms / 1000))
+    level, stream = str(event.get("level") or ""), event.get("stream")
+    label = f"{level}: " if stream == "log" and level not in ("", "info", "log") else ""
+    mark = "!" if stream == "stderr" else "|"
+    data = f" {json_text(event['properties'])}" if event.get("properties") else ""
+    return (
+        f"{clock}.{ms % 1000:03d}  #{event.get('attempt', 1)}  {mark} {label}{event.get('message', '')}{data}"
+    )
