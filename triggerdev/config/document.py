@@ -81,12 +81,10 @@ def read_document(path: Path) -> tuple[Source, Node]:
     """Read and parse a TOML file; ConfigError for everything that can be wrong with it as a file."""
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise ConfigError(
-                f"error: {path} is larger than {MAX_BYTES} bytes; this is no configuration file"
-            )
+            raise ConfigError(f"{path} is larger than {MAX_BYTES} bytes; this is no configuration file")
         text = read_text(path)
     except OSError as error:
-        raise ConfigError(f"error: cannot read {path}: {error.strerror or error}") from None
+        raise ConfigError(f"cannot read {path}: {error.strerror or error}") from None
     except UnicodeDecodeError as error:
         raise _not_utf8(path, error) from None
     source = Source(path, text)

@@ -22,6 +22,14 @@ _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 _LITERAL = re.compile(r"=\s*'")
 
 
+class EnvFileError(ConfigError):
+    """An env file that cannot be read at all."""
+
+    def __init__(self, path: Path, message: str) -> None:
+        super().__init__(message)
+        self.path = path
+
+
 def load_env_files(root: Path, files: Sequence[Path] | None, environ: Mapping[str, str]) -> dict[str, str]:
     """Return the variables of env files below those of `environ`; later files win, `environ` wins over all.
 
@@ -65,11 +73,11 @@ def _text(path: Path) -> str:
     try:
         return read_text(path)
     except FileNotFoundError:
-        raise ConfigError(f"error: env file {path} does not exist") from None
+        raise EnvFileError(path, f"env file {path} does not exist") from None
     except OSError as error:
-        raise ConfigError(f"error: cannot read env file {path}: {error.strerror or error}") from None
+        raise EnvFileError(path, f"cannot read env file {path}: {error.strerror or error}") from None
     except UnicodeDecodeError as error:
-        raise ConfigError(f"error: env file {path} is not UTF-8 (byte {error.start})") from None
+        raise EnvFileError(path, f"env file {path} is not UTF-8 (byte {error.start})") from None
 
 
 def _bindings(text: str) -> Iterator[Binding]:

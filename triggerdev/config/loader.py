@@ -61,7 +61,8 @@ class LoadedConfig:
         from triggerdev.config.validation import origin_note
 
         node, depth = self._tree.find(path)
-        span = node.key if at_key or depth < len(path) else node.place
+        around = depth < len(path) and isinstance(node.value, dict)
+        span = node.key if at_key or around else node.place
         return self._source.diagnostic(span or node.place, message + origin_note(node), hint=help)
 
 
@@ -74,7 +75,7 @@ def find_config(start: Path | None) -> Path:
     if first.is_file():
         return first
     if not first.is_dir():
-        raise ConfigError(f"error: {first} does not exist")
+        raise ConfigError(f"{first} does not exist")
     looked: list[Path] = []
     for folder in (first, *first.parents):
         if (folder / FILE_NAME).is_file():
@@ -83,9 +84,7 @@ def find_config(start: Path | None) -> Path:
         if any((folder / name).exists() for name in _VCS_FOLDERS):
             break
     folders = "".join(f"\n  {folder}" for folder in looked)
-    raise ConfigError(
-        f"error: there is no {FILE_NAME} here; looked in{folders}\nhelp: `trigger init` creates one"
-    )
+    raise ConfigError(f"there is no {FILE_NAME} here; looked in{folders}\nhelp: `trigger init` creates one")
 
 
 def load_config(
@@ -93,12 +92,12 @@ def load_config(
     *,
     env_name: str = "dev",
     environ: Mapping[str, str],
-    env_files: Sequence[Path] | None = None,
+    env_files: Sequence[Path] = (),
 ) -> LoadedConfig:
     """Load the configuration for an environment.
 
     `path` is the file, a folder from which to look upwards, or None for the working folder. Variables in
-    strings come from `environ` and, below it, from env files: `env_files`, else those of `dev.env_file`.
+    strings come from `environ` and, below it, from env files: those of `dev.env_file`, then `env_files`.
     Raises ConfigError with every mistake of the file and of the env files.
     """
     file = find_config(path)
@@ -113,9 +112,7 @@ class _Loader:
         self.env_name = env_name
         self.problems: list[Diagnostic] = []
 
-    def load(
-        self, written: Node, environ: Mapping[str, str], env_files: Sequence[Path] | None
-    ) -> LoadedConfig:
+    def load(self, written: Node, environ: Mapping[str, str], env_files: Sequence[Path]) -> LoadedConfig:
         from triggerdev.config import validation
 
         base, overrides = self._spelled(written)
@@ -166,18 +163,16 @@ class _Loader:
         self._report(node, f"expected a table of overrides: [env.{names.dotted((name,))}]")
         return False
 
-    def _variables(
-        self, tree: Node, environ: Mapping[str, str], env_files: Sequence[Path] | None
-    ) -> dict[str, str]:
-        if env_files is None:
-            env_files = _configured_env_files(tree)
+    def _variables(self, tree: Node, environ: Mapping[str, str], env_files: Sequence[Path]) -> dict[str, str]:
+        configured = _configured_env_files(tree)
+        files = [*configured, *(file.absolute() for file in env_files)]
         try:
-            known, problems = envfiles.read_env_files(self.file.parent, env_files, environ)
-        except ConfigError as error:
+            known, problems = envfiles.read_env_files(self.file.parent, files, environ)
+        except envfiles.EnvFileError as error:
             node, depth = tree.find(("dev", "env_file"))
-            if depth < 2:
+            if depth < 2 or error.path not in [self.file.parent / file for file in configured]:
                 raise
-            self._report(node, str(error).removeprefix("error: "))
+            self._report(node, str(error))
             return dict(environ)
         self.problems += problems
         return known
@@ -223,14 +218,14 @@ class _Loader:
         return Origin("file", line)
 
 
-def _configured_env_files(tree: Node) -> list[Path] | None:
+def _configured_env_files(tree: Node) -> list[Path]:
     """Return `dev.env_file` if it is there and usable; what is wrong with it, validation reports."""
     node, depth = tree.find(("dev", "env_file"))
     value: Any = node.plain() if depth == 2 else None
     if isinstance(value, str):
         value = [value]
     if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
-        return None
+        value = envfiles.DEFAULT_FILES
     return [Path(item) for item in value]
 
 

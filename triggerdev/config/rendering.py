@@ -12,15 +12,15 @@ _LEAD = 30
 def config_error(diagnostics: Iterable[Diagnostic]) -> ConfigError:
     """Gather mistakes in one error, by file and position, each place and message once."""
     found = sorted(set(diagnostics), key=lambda d: (d.file, d.line, d.column, d.message))
-    return ConfigError(render_all(found), found)
+    return ConfigError(_text(found), found)
 
 
-def render_all(diagnostics: Sequence[Diagnostic]) -> str:
-    """Render diagnostics one below the other; more than one end with a line that counts them."""
-    parts = [render(diagnostic) for diagnostic in diagnostics]
-    if len(parts) > 1:
-        parts.append(f"{len(parts)} errors")
-    return "\n\n".join(parts)
+def _text(found: Sequence[Diagnostic]) -> str:
+    """Render mistakes as the message of one error, which whoever prints it begins with "error: "."""
+    if len(found) == 1:
+        return render(found[0]).removeprefix("error: ")
+    files = ", ".join(dict.fromkeys(visible(diagnostic.file) for diagnostic in found))
+    return "\n\n".join([f"{len(found)} mistakes in {files}", *(render(diagnostic) for diagnostic in found)])
 
 
 def render(diagnostic: Diagnostic) -> str:

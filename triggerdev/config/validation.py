@@ -99,11 +99,14 @@ def _describe(detail: ErrorDetails, path: KeyPath) -> tuple[str, str | None]:
 
 
 def _plain_message(detail: ErrorDetails) -> str:
-    message = detail["msg"].replace("Input should", "must").replace("String should", "must")
-    message = message.replace("List should", "must").replace(
-        "must have at least 1 character", "must not be empty"
-    )
-    return message[:1].lower() + message[1:]
+    limits = detail.get("ctx", {})
+    if detail["type"] == "greater_than_equal":
+        return f"must be at least {limits['ge']}"
+    if detail["type"] == "less_than_equal":
+        return f"must be at most {limits['le']}"
+    if detail["type"] in ("too_short", "string_too_short"):
+        return "must not be empty"
+    return detail["msg"]
 
 
 def _unknown_key(path: KeyPath) -> tuple[str, str | None]:
@@ -128,8 +131,7 @@ def _table_at(path: KeyPath) -> type[model.Table]:
             table = annotation.model_fields[str(part)].annotation
         else:
             table = spelling.bare(annotation.__args__[-1])
-    found = spelling.bare(table)
-    assert issubclass(found, model.Table)
+    found: type[model.Table] = spelling.bare(table)
     return found
 
 
