@@ -20,7 +20,7 @@ def parse_duration_ms(text: str) -> int | None:
 
 
 def to_ms(value: float | str | timedelta) -> int | None:
-    """Read a duration of any accepted form as milliseconds; numbers are seconds. None if it is no duration."""
+    """Read a duration of any accepted form as milliseconds; numbers are seconds. None: no duration."""
     if isinstance(value, timedelta):
         return round(value.total_seconds() * 1000)
     if isinstance(value, str):

@@ -1,9 +1,9 @@
 """The worker protocol: what an engine and the processes that execute runs say to each other.
 
-Messages are JSON objects with a type in "t". They travel in batches (a frame is a JSON array), over three hops that
-share these types: engine <-> supervisor, supervisor <-> version process, supervisor <-> worker process. All times
-are milliseconds since the epoch, all durations milliseconds. A run is addressed by (run, token): the token is the
-fencing token of the attempt's lease and grows with every claim, so a message with an old one is refused.
+Messages are JSON objects with a type in "t". They travel in batches (a frame is a JSON array), over three hops
+that share these types: engine <-> supervisor, supervisor <-> version process, supervisor <-> worker process. All
+times are milliseconds since the epoch, all durations milliseconds. A run is addressed by (run, token): the token
+is the fencing token of the attempt's lease and grows with every claim, so a message with an old one is refused.
 
 Engine -> worker     Start Resume OpDone Reply Cancel Evict
 Worker -> engine     Op Park Done Evicted LogBatch
@@ -19,9 +19,9 @@ MAX_OUTPUT_BYTES: Final = 10_485_760
 
 # Kinds of durable operations; a replay compares (kind, target) at each operation id.
 WAIT: Final = "wait"
-WAIT_TOKEN: Final = "wait_token"
-CREATE_TOKEN: Final = "create_token"
-COMPLETE_TOKEN: Final = "complete_token"
+WAIT_TOKEN: Final = "wait_token"  # noqa: S105 - a kind of operation
+CREATE_TOKEN: Final = "create_token"  # noqa: S105 - a kind of operation
+COMPLETE_TOKEN: Final = "complete_token"  # noqa: S105 - a kind of operation
 TRIGGER: Final = "trigger"
 TRIGGER_AND_WAIT: Final = "trigger_and_wait"
 BATCH_TRIGGER: Final = "batch_trigger"
@@ -115,8 +115,8 @@ class TaskInfo(TypedDict, total=False):
 class Manifest(TypedDict):
     """What importing the task files found.
 
-    `files`: paths below the project root that were imported (relative, sorted); `packages`: top-level names of
-    imported modules from elsewhere; `threads`: modules whose import left a thread running.
+    `files`: paths below the project root that were imported (relative, sorted); `packages`: top-level names
+    of imported modules from elsewhere; `threads`: modules whose import left a thread running.
     """
 
     tasks: list[TaskInfo]
@@ -128,7 +128,10 @@ class Manifest(TypedDict):
 
 
 class SourceProblem(TypedDict, total=False):
-    """Why a version cannot be loaded: kind "syntax", "import", "duplicate", "definition", "hook" or "shadowed"."""
+    """Why a version cannot be loaded.
+
+    kind: "syntax", "import", "duplicate", "definition", "hook" or "shadowed".
+    """
 
     kind: str
     message: str
@@ -139,7 +142,10 @@ class SourceProblem(TypedDict, total=False):
 
 
 class RunStart(TypedDict, total=False):
-    """All that a worker needs to execute one attempt, from the start or from its record."""
+    """All that a worker needs to execute one attempt.
+
+    `resumed`: the attempt had begun in another process and goes on from `record` (which may be empty).
+    """
 
     id: str
     token: int
@@ -166,6 +172,7 @@ class RunStart(TypedDict, total=False):
     depth: int
     is_test: bool
     is_replay: bool
+    resumed: bool
     record: list[OpRecord]
 
 
@@ -250,8 +257,9 @@ class Park(TypedDict):
 class Done(TypedDict, total=False):
     """The end of an attempt. `outcome`: ok, failed, cancelled, timed_out, crashed.
 
-    ok: output, output_type. failed: error, skip_retry (no further attempts), and from catch_error retry_at or
-    retry_delay_ms or retry (another policy). crashed: error with an INTERNAL_ERROR code (the process is gone).
+    ok: output, output_type. failed: error, skip_retry (no further attempts), and from catch_error retry_at
+    or retry_delay_ms or retry (another policy). crashed: error with an INTERNAL_ERROR code (the process is
+    gone).
     """
 
     t: Literal["done"]
@@ -292,7 +300,7 @@ class LogBatch(TypedDict):
 
 
 class WorkerSettings(TypedDict, total=False):
-    """What a version process must know of the project's config; plain data, so that it needs no config package."""
+    """What a version process must know of the config; plain data, so that it needs no config package."""
 
     root: str
     dirs: list[str]

@@ -1,4 +1,4 @@
-"""The engine's data: what a run, a batch, a token and a schedule are. No behaviour, no storage, no wire format.
+"""The engine's data: runs, batches, tokens, schedules. No behaviour, no storage, no wire format.
 
 Times are milliseconds since the epoch (UTC); durations are milliseconds unless a name says otherwise.
 Payloads and outputs are opaque pairs of text and type ("application/json", "text/plain",
@@ -61,44 +61,53 @@ _PUBLIC = {
 
 @dataclass(slots=True)
 class Run:
-    """One run, as stored. `rev` grows with every change; `token` is the fencing token of the last claim."""
+    """One run, as stored; the fields stand in the order of the table's columns.
 
+    `rev` grows with every change. `token` is the fencing token of the last claim. `ready`: can be claimed
+    now. `due_at`: when something must happen by itself (delay over, retry due, TTL over). `score`: order in
+    the queue, the lowest first. `worker`: the session that executes it or keeps it parked. `resuming`: the next claim
+    continues the attempt instead of starting one. `has_ops`: its attempt has recorded operations.
+    """
+
+    seq: int
     id: str
     task: str
     status: Status
+    queue: str
     created_at: int
     updated_at: int
-    queue: str
-    payload: str | None = None
-    payload_type: str = "application/json"
-    output: str | None = None
-    output_type: str = "application/json"
-    error: ErrorInfo | None = None
-    metadata: dict[str, Any] | None = None
-    tags: list[str] = field(default_factory=list)
-    concurrency_key: str | None = None
-    priority: float = 0
+    rev: int = 0
+    ready: bool = False
+    due_at: int | None = None
     score: int = 0
-    available_at: int = 0
+    token: int = 0
+    attempt: int = 0
+    worker: str | None = None
+    version: str | None = None
+    resuming: bool = False
+    cancel_requested: bool = False
+    has_ops: bool = False
+    usage_ms: int = 0
     queued_at: int | None = None
     started_at: int | None = None
     attempt_started_at: int | None = None
     finished_at: int | None = None
     delayed_until: int | None = None
-    expired_at: int | None = None
-    ttl_ms: int | None = None
     expires_at: int | None = None
-    attempt: int = 0
+    expired_at: int | None = None
+    output: str | None = None
+    output_type: str = "application/json"
+    error: ErrorInfo | None = None
+    metadata: dict[str, Any] | None = None
+    tags: list[str] = field(default_factory=list)
+    machine: str | None = None
+    payload: str | None = None
+    payload_type: str = "application/json"
+    concurrency_key: str | None = None
+    priority: float = 0
+    ttl_ms: int | None = None
     max_attempts: int | None = None
     max_duration_ms: int | None = None
-    usage_ms: int = 0
-    machine: str | None = None
-    version: str | None = None
-    worker: str | None = None
-    token: int = 0
-    rev: int = 0
-    resuming: bool = False
-    cancel_requested: bool = False
     parent_id: str | None = None
     root_id: str | None = None
     depth: int = 0
@@ -169,7 +178,7 @@ class BatchError:
 
 @dataclass(slots=True)
 class Batch:
-    """A batch of runs. `remaining` counts its runs that are not final; it is COMPLETED when sealed and zero."""
+    """A batch of runs. `remaining` counts its runs that are not final; COMPLETED when sealed and zero."""
 
     id: str
     run_count: int

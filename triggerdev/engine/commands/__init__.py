@@ -1,0 +1,1 @@
+"""The engine's commands: synchronous functions over a `Context`, one concept a file."""

@@ -1,0 +1,200 @@
+"""Attempts: claiming runs for a worker, and what the worker says of them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from triggerdev.engine import retry, transitions
+from triggerdev.engine.commands import finish
+from triggerdev.engine.context import Context
+from triggerdev.engine.model import Run, Status
+from triggerdev.engine.store.protocol import Capacity, OpRow
+from triggerdev.engine.transitions import Event
+from triggerdev.protocol import ErrorInfo, Message, OpRecord, RunStart
+
+_TIMED_OUT: ErrorInfo = {"type": "INTERNAL_ERROR", "code": "MAX_DURATION_EXCEEDED"}
+
+
+def claim(ctx: Context, worker: str, capacities: Sequence[Capacity]) -> int:
+    """Give a worker the best runs that it has room for; returns how many."""
+    runs = ctx.adopt(ctx.tx.ready_runs(capacities))
+    for run in runs:
+        _claim_one(ctx, run, worker)
+    return len(runs)
+
+
+def _claim_one(ctx: Context, run: Run, worker: str) -> None:
+    parked_here = run.resuming and run.worker == worker
+    old_token = run.token
+    transitions.move(run, Event.CLAIM, ctx.now)
+    run.ready = False
+    run.due_at = None
+    run.token += 1
+    run.worker = worker
+    if parked_here:
+        ops = [op_record(op) for op in ctx.tx.get_ops(run.id, run.attempt) if op.done]
+        message: Message = {
+            "t": "resume",
+            "run": run.id,
+            "old": old_token,
+            "token": run.token,
+            "ops": ops,
+        }
+        ctx.event("resumed", run)
+    else:
+        _begin(ctx, run)
+        message = {"t": "start", "run": start_message(ctx, run)}
+        ctx.event("resumed" if run.resuming else "started", run)
+    run.resuming = False
+    ctx.save(run)
+    ctx.tell(worker, message)
+
+
+def _begin(ctx: Context, run: Run) -> None:
+    if not run.resuming:
+        run.attempt += 1
+        run.attempt_started_at = ctx.now
+    if run.started_at is None:
+        run.started_at = ctx.now
+    run.version = ctx.tasks.version
+
+
+def start_message(ctx: Context, run: Run) -> RunStart:
+    """Describe an attempt for the worker, with its record when it goes on from one."""
+    ops = ctx.tx.get_ops(run.id, run.attempt) if run.has_ops and run.resuming else []
+    message: RunStart = {
+        "id": run.id,
+        "token": run.token,
+        "task": run.task,
+        "attempt": run.attempt,
+        "version": run.version or "",
+        "payload": run.payload,
+        "payload_type": run.payload_type,
+        "metadata": run.metadata or {},
+        "tags": run.tags,
+        "queue": run.queue,
+        "machine": run.machine or "small-1x",
+        "max_duration_ms": run.max_duration_ms,
+        "usage_ms": run.usage_ms,
+        "max_attempts": run.max_attempts or ctx.tasks.policy(run.task).get("max_attempts", 3),
+        "priority": run.priority,
+        "created_at": run.created_at,
+        "started_at": run.started_at or ctx.now,
+        "attempt_started_at": run.attempt_started_at or ctx.now,
+        "idempotency_key": run.idempotency_display,
+        "parent_id": run.parent_id,
+        "root_id": run.root_id,
+        "batch_id": run.batch_id,
+        "depth": run.depth,
+        "is_test": run.is_test,
+        "is_replay": run.is_replay,
+        "record": [op_record(op) for op in ops],
+    }
+    if run.resuming:
+        message["resumed"] = True
+    return message
+
+
+def op_record(op: OpRow) -> OpRecord:
+    """Describe a recorded operation for the worker."""
+    record: OpRecord = {"op": op.op, "kind": op.kind, "target": op.target, "done": op.done}
+    if op.done:
+        record["result"] = op.result
+    return record
+
+
+def holder(ctx: Context, message: Message) -> Run | None:
+    """Find the run that a message speaks of, if the sender still holds its lease."""
+    run = ctx.find(message["run"])
+    if run is None or run.token != message["token"]:
+        return None
+    held = run.status is Status.EXECUTING or run.status is Status.WAITING
+    return run if held else None
+
+
+def done(ctx: Context, message: Message) -> bool:
+    """End an attempt: complete, retry or fail its run. False if the lease is no longer held."""
+    run = holder(ctx, message)
+    if run is None:
+        return False
+    run.usage_ms = max(run.usage_ms, message.get("usage_ms", 0))
+    outcome = message["outcome"]
+    if run.cancel_requested or outcome == "cancelled":
+        finish.finish(ctx, run, Event.CANCEL, finish.CANCELED)
+    elif outcome == "ok":
+        run.output = message.get("output")
+        run.output_type = message.get("output_type", "application/json")
+        finish.finish(ctx, run, Event.COMPLETE)
+    elif outcome == "timed_out":
+        finish.finish(ctx, run, Event.TIME_OUT, message.get("error") or _TIMED_OUT)
+    else:
+        _failed(ctx, run, message)
+    return True
+
+
+def _failed(ctx: Context, run: Run, message: dict[str, Any]) -> None:
+    error = message["error"]
+    again = retry.retry_at(run, message, ctx.tasks.policy(run.task), ctx.now, ctx.rng)
+    if again is None:
+        finish.finish(ctx, run, retry.final_event(error), error)
+        return
+    transitions.move(run, Event.RETRY, ctx.now)
+    run.error = error
+    run.worker = None
+    run.ready = False
+    run.due_at = again
+    if run.has_ops:
+        ctx.tx.delete_ops([run.id])
+        run.has_ops = False
+    ctx.save(run)
+    ctx.wake_at(again)
+    ctx.effects.pump = True
+    ctx.event("retrying", run, error=error, retry_at=again)
+
+
+def park(ctx: Context, message: Message) -> bool:
+    """Take back the slot of a run whose branches all wait; if one need not wait any more, wake it at once."""
+    run = holder(ctx, message)
+    if run is None or run.status is not Status.EXECUTING:
+        return False
+    run.usage_ms = max(run.usage_ms, message.get("usage_ms", 0))
+    transitions.move(run, Event.PARK, ctx.now)
+    ctx.save(run)
+    ctx.effects.pump = True
+    waits_for = set(message["ops"])
+    if any(op.done and op.op in waits_for for op in ctx.tx.get_ops(run.id, run.attempt)):
+        finish.wake(ctx, run)
+    else:
+        ctx.event("waiting", run)
+    return True
+
+
+def evicted(ctx: Context, message: Message) -> bool:
+    """Note that a parked run has left its process; it will start from its record."""
+    run = ctx.find(message["run"])
+    if run is None or run.token != message["token"] or run.status.is_final:
+        return False
+    if run.status is Status.EXECUTING:
+        lose(ctx, run)
+    else:
+        run.worker = None
+        ctx.save(run)
+    return True
+
+
+def lost(ctx: Context, message: Message) -> None:
+    """Take over runs whose process is gone through no fault of theirs: the same attempts go on."""
+    ctx.preload(run_id for run_id, _ in message["runs"])
+    for run_id, token in message["runs"]:
+        run = ctx.find(run_id)
+        if run is not None and run.token == token:
+            evicted(ctx, {"run": run_id, "token": token})
+
+
+def lose(ctx: Context, run: Run) -> None:
+    """Put an executing run back to be claimed again: the same attempt, from its record."""
+    run.worker = None
+    if run.cancel_requested:
+        finish.finish(ctx, run, Event.CANCEL, finish.CANCELED)
+        return
+    transitions.move(run, Event.LOSE, ctx.now)
+    finish.make_resumable(ctx, run)

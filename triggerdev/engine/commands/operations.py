@@ -1,0 +1,230 @@
+"""Durable operations of an attempt: done once, recorded, and answered from the record ever after."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from triggerdev import errors, protocol
+from triggerdev.engine import metadata as meta
+from triggerdev.engine import options as wire
+from triggerdev.engine.commands import attempts, batches, finish, tokens
+from triggerdev.engine.commands.trigger import Origin, trigger
+from triggerdev.engine.context import Context
+from triggerdev.engine.model import Batch, Run, TriggerItem
+from triggerdev.engine.store.protocol import OpRow
+from triggerdev.protocol import Message
+
+_DAY = 86_400_000
+_MAX_WAIT_MS = 3660 * _DAY
+
+
+@dataclass(slots=True)
+class Effect:
+    """What an operation did: its result, or what it waits for."""
+
+    result: Any = None
+    done: bool = True
+    ref: str | None = None
+    due_at: int | None = None
+
+
+def record(ctx: Context, message: Message, worker: str) -> None:
+    """Do an operation and record it, in one transaction; a repeated one is answered from the record."""
+    run = attempts.holder(ctx, message)
+    reply: Message = {
+        "t": "reply",
+        "id": message["id"],
+        "run": message["run"],
+        "token": message["token"],
+    }
+    ctx.tell(worker, reply)
+    if run is None or run.cancel_requested:
+        reply.update(error="The run is no longer this worker's.", error_kind="stale")
+        return
+    try:
+        row = _known(ctx, run, message) or _perform(ctx, run, message)
+    except errors.EngineError as error:
+        reply.update(error=str(error), error_kind=type(error).__name__)
+        return
+    reply.update({"result": row.result} if row.done else {"pending": True})
+
+
+def _known(ctx: Context, run: Run, message: Message) -> OpRow | None:
+    if not run.has_ops:
+        return None
+    found = (op for op in ctx.tx.get_ops(run.id, run.attempt) if op.op == message["op"])
+    return next(found, None)
+
+
+def _perform(ctx: Context, run: Run, message: Message) -> OpRow:
+    perform = _KINDS.get(message["kind"])
+    if perform is None:
+        raise errors.InvalidOptionError(f"{message['kind']!r} is no operation of this engine.")
+    effect = perform(ctx, run, message.get("target"), message["args"])
+    row = OpRow(
+        run_id=run.id,
+        attempt=run.attempt,
+        op=message["op"],
+        n=message["id"],
+        kind=message["kind"],
+        target=message.get("target"),
+        done=effect.done,
+        result=effect.result,
+        ref=effect.ref,
+        due_at=effect.due_at,
+    )
+    ctx.tx.insert_ops([row])
+    ctx.wake_at(effect.due_at)
+    if not run.has_ops:
+        run.has_ops = True
+        ctx.save(run)
+    return row
+
+
+def _wait(ctx: Context, run: Run, target: str | None, args: dict[str, Any]) -> Effect:
+    due = args["until"] if "until" in args else ctx.now + args["for_ms"]
+    if due > ctx.now + _MAX_WAIT_MS:
+        raise errors.InvalidOptionError("A wait can last ten years at most.")
+    return Effect(done=due <= ctx.now, due_at=None if due <= ctx.now else due)
+
+
+def _wait_token(ctx: Context, run: Run, target: str | None, args: dict[str, Any]) -> Effect:
+    assert target is not None
+    token = ctx.tx.get_token(target) or ctx.tx.token_by_key(target, ctx.now)
+    if token is None and not args.get("is_name", True):
+        raise errors.NoSuchRunError(f"Waitpoint {target!r} not found.")
+    if token is None:
+        token = tokens.find(ctx, tokens.create(ctx, args.get("timeout_ms"), key=target).id)
+    if token.status != "WAITING":
+        return Effect(tokens.result(token))
+    return Effect(done=False, ref=token.id)
+
+
+def _create_token(ctx: Context, run: Run, target: str | None, args: dict[str, Any]) -> Effect:
+    made = tokens.create(
+        ctx,
+        args.get("timeout_ms"),
+        args.get("idempotency_key") or target,
+        args.get("idempotency_ttl_ms"),
+        args.get("tags"),
+    )
+    return Effect({"id": made.id, "is_cached": made.is_cached})
+
+
+def _complete_token(ctx: Context, run: Run, target: str | None, args: dict[str, Any]) -> Effect:
+    assert target is not None
+    tokens.complete(ctx, target, args.get("output"), args.get("output_type", "application/json"))
+    return Effect({"ok": True})
+
+
+def _item(task: str, args: dict[str, Any], index: int | None = None) -> TriggerItem:
+    payload = args.get("payload")
+    if payload is not None and len(payload) > protocol.MAX_PAYLOAD_BYTES:
+        raise errors.InvalidOptionError(
+            f"payload: {len(payload)} characters; {protocol.MAX_PAYLOAD_BYTES} bytes are allowed."
+        )
+    kind = args.get("payload_type", "application/json")
+    return TriggerItem(task, payload, kind, args.get("options") or {}, index)
+
+
+def _trigger(ctx: Context, run: Run, target: str | None, args: dict[str, Any]) -> Effect:
+    assert target is not None
+    made = trigger(ctx, _item(target, args), Origin("trigger", parent=run))
+    ctx.flush()
+    return Effect({"id": made.id, "is_cached": made.is_cached})
+
+
+def _trigger_and_wait(ctx: Context, run: Run, target: str | None, args: dict[str, Any]) -> Effect:
+    assert target is not None
+    made = trigger(ctx, _item(target, args), Origin("triggerAndWait", parent=run))
+    ctx.flush()
+    if made.is_cached:
+        child = ctx.run(made.id)
+        if child.status.is_final:
+            return Effect(finish.child_result(child))
+    return Effect(done=False, ref=made.id)
+
+
+def _batch(
+    ctx: Context, run: Run, args: dict[str, Any], function: str
+) -> tuple[Batch, bool, list[str | None]]:
+    key = args.get("idempotency_key")
+    items = [_item(raw["task"], raw, index) for index, raw in enumerate(args["items"])]
+    made = batches.create(ctx, len(items), key, args.get("idempotency_ttl_ms"), run.id)
+    batch = batches.get(ctx, made.id)
+    if made.is_cached:
+        return batch, True, [run_id for _, run_id in ctx.tx.batch_items(batch.id)]
+    ids = batches.fill(ctx, batch, items, Origin(function, parent=run, batch_id=batch.id))
+    batches.seal(ctx, batch)
+    ctx.tx.update_batches([batch])
+    return batch, False, ids
+
+
+def _batch_trigger(ctx: Context, run: Run, target: str | None, args: dict[str, Any]) -> Effect:
+    batch, cached, ids = _batch(ctx, run, args, "batchTrigger")
+    problems = ctx.tx.batch_errors(batch.id)
+    if problems:
+        first = problems[0]
+        raise errors.InvalidOptionError(
+            f"{len(problems)} of {batch.run_count} items could not be triggered; item {first.index}:"
+            f" {first.error}"
+        )
+    return Effect({"id": batch.id, "run_count": batch.run_count, "runs": ids, "is_cached": cached})
+
+
+def _batch_trigger_and_wait(ctx: Context, run: Run, target: str | None, args: dict[str, Any]) -> Effect:
+    batch, _, _ = _batch(ctx, run, args, "batchTriggerAndWait")
+    if batch.completed_at is not None:
+        return Effect(finish.batch_result(ctx, batch))
+    return Effect(done=False, ref=batch.id)
+
+
+def _tags(ctx: Context, run: Run, target: str | None, args: dict[str, Any]) -> Effect:
+    add_tags(ctx, run, args.get("tags"))
+    return Effect({"tags": run.tags})
+
+
+def add_tags(ctx: Context, run: Run, tags: Any) -> int:
+    """Add tags to a run; returns how many were new."""
+    merged = wire.tags([*run.tags, *wire.tags(tags)])
+    added = len(merged) - len(run.tags)
+    if added:
+        run.tags = merged
+        ctx.save(run)
+    return added
+
+
+def _metadata(ctx: Context, run: Run, target: str | None, args: dict[str, Any]) -> Effect:
+    return Effect({"metadata": change_metadata(ctx, run, args)})
+
+
+def change_metadata(ctx: Context, run: Run, args: dict[str, Any]) -> dict[str, Any]:
+    """Apply operations to a run's metadata, its parent's and its root's (its own where it has no parent)."""
+    parent = ctx.find(run.parent_id) if run.parent_id else None
+    root = ctx.find(run.root_id) if run.root_id else None
+    targets = (
+        (run, args.get("operations")),
+        (parent or run, args.get("parent_operations")),
+        (root or run, args.get("root_operations")),
+    )
+    for owner, operations in targets:
+        if operations:
+            owner.metadata = wire.parse(
+                {"metadata": meta.apply(owner.metadata, operations)}, ctx.now
+            ).metadata
+            ctx.save(owner)
+    return run.metadata or {}
+
+
+_KINDS: dict[str, Callable[[Context, Run, str | None, dict[str, Any]], Effect]] = {
+    protocol.WAIT: _wait,
+    protocol.WAIT_TOKEN: _wait_token,
+    protocol.CREATE_TOKEN: _create_token,
+    protocol.COMPLETE_TOKEN: _complete_token,
+    protocol.TRIGGER: _trigger,
+    protocol.TRIGGER_AND_WAIT: _trigger_and_wait,
+    protocol.BATCH_TRIGGER: _batch_trigger,
+    protocol.BATCH_TRIGGER_AND_WAIT: _batch_trigger_and_wait,
+    protocol.TAGS: _tags,
+    protocol.METADATA: _metadata,
+}

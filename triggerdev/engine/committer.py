@@ -1,0 +1,127 @@
+"""Group commit: one thread that takes whatever commands have gathered and commits them together."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from triggerdev.engine.commands import finish
+from triggerdev.engine.context import Context, Effects
+from triggerdev.engine.store.protocol import Store, Tx
+
+_log = logging.getLogger(__name__)
+_MAX_GROUP = 256
+
+Command = Callable[[Context], Any]
+
+
+@dataclass(slots=True)
+class _Job:
+    command: Command
+    future: "asyncio.Future[Any]"
+    result: Any = None
+    error: BaseException | None = None
+    effects: Effects | None = None
+
+
+class Committer:
+    """Runs commands in order, each seeing those before it; answers only after the commit is on disk.
+
+    If a group fails it is rolled back and its commands are repeated singly, so that a bad one fails alone.
+    `on_effects` is called on the loop, for each commit in order, before its callers are answered.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        make_context: Callable[[Tx], Context],
+        on_effects: Callable[[Effects], None],
+        crash_point: Callable[[str], None] = lambda _name: None,
+    ) -> None:
+        self._store = store
+        self._make_context = make_context
+        self._on_effects = on_effects
+        self._crash_point = crash_point
+        self._jobs: list[_Job] = []
+        self._ready = threading.Condition()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._work, name="triggerdev-commit", daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def start(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._thread.start()
+
+    def submit(self, command: Command) -> "asyncio.Future[Any]":
+        """Queue a command; the future has its result once it is durable."""
+        assert self._loop is not None
+        job = _Job(command, self._loop.create_future())
+        with self._ready:
+            self._jobs.append(job)
+            self._ready.notify()
+        return job.future
+
+    async def stop(self) -> None:
+        """Finish what is queued and end the thread."""
+        with self._ready:
+            self._stopping = True
+            self._ready.notify()
+        await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
+
+    def _work(self) -> None:
+        while True:
+            with self._ready:
+                while not self._jobs and not self._stopping:
+                    self._ready.wait()
+                group, self._jobs = self._jobs[:_MAX_GROUP], self._jobs[_MAX_GROUP:]
+            if not group:
+                return
+            if not self._commit(group) and len(group) > 1:
+                for job in group:
+                    self._commit([job])
+            self._crash_point("after_commit")
+            self._answer(group)
+
+    def _commit(self, group: list[_Job]) -> bool:
+        job = group[0]
+        try:
+            with self._store.write() as tx:
+                for job in group:
+                    self._run(job, tx)
+                self._crash_point("before_commit")
+        except Exception as error:
+            for each in group:
+                each.effects = None
+                each.error = error
+            return False
+        for each in group:
+            each.error = None
+        return True
+
+    def _run(self, job: _Job, tx: Tx) -> None:
+        context = self._make_context(tx)
+        job.result = job.command(context)
+        finish.settle(context)
+        context.flush()
+        job.effects = context.effects
+
+    def _answer(self, group: list[_Job]) -> None:
+        assert self._loop is not None
+        try:
+            self._loop.call_soon_threadsafe(self._deliver, group)
+        except RuntimeError:
+            _log.debug("the loop is closed: %d answers are dropped", len(group))
+
+    def _deliver(self, group: list[_Job]) -> None:
+        for job in group:
+            if job.effects is not None:
+                self._on_effects(job.effects)
+        for job in group:
+            if job.future.done():
+                continue
+            if job.error is not None:
+                job.future.set_exception(job.error)
+            else:
+                job.future.set_result(job.result)

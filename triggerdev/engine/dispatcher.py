@@ -1,0 +1,143 @@
+"""Sessions of workers: what goes to them, what comes from them, and who gets the next runs."""
+
+import asyncio
+import functools
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from triggerdev import errors
+from triggerdev.engine import messages
+from triggerdev.engine.commands import attempts
+from triggerdev.engine.committer import Committer
+from triggerdev.engine.store.protocol import Capacity
+from triggerdev.engine.tasks import TaskTable
+from triggerdev.protocol import Message
+
+_log = logging.getLogger(__name__)
+_RETRY_SECONDS = 0.5
+_MAX_CLAIM = 500
+
+Deliver = Callable[[list[Message]], None]
+Free = Callable[[], dict[str, int]]
+
+
+class Session:
+    """One connected worker. Frames of a session are committed one after the other, so their order holds."""
+
+    def __init__(self, dispatcher: "Dispatcher", worker: str, deliver: Deliver, free: Free) -> None:
+        self.worker = worker
+        self.deliver = deliver
+        self.free = free
+        self._dispatcher = dispatcher
+        self._inbox: list[Message] = []
+        self._task: asyncio.Task[None] | None = None
+
+    def receive(self, incoming: list[Message]) -> None:
+        """Take messages of the worker; they are committed with whatever else has gathered."""
+        self._inbox.extend(incoming)
+        if self._task is None or self._task.done():
+            self._task = asyncio.ensure_future(self._drain())
+
+    async def flushed(self) -> None:
+        """Wait until everything received so far is committed."""
+        if self._task is not None:
+            await self._task
+
+    async def _drain(self) -> None:
+        while self._inbox:
+            frame, self._inbox = self._inbox, []
+            await self._commit(frame)
+
+    async def _commit(self, frame: list[Message]) -> None:
+        try:
+            await self._dispatcher.submit_frame(self.worker, frame)
+        except errors.StorageFullError:
+            await asyncio.sleep(_RETRY_SECONDS)
+            await self._commit(frame)
+        except Exception:
+            if len(frame) == 1:
+                _log.exception("message %r of worker %s cannot be handled", frame[0].get("t"), self.worker)
+                return
+            for message in frame:
+                await self._commit([message])
+
+
+class Dispatcher:
+    """Knows the sessions; claims runs for them whenever there may be some and there is room."""
+
+    def __init__(self, committer: Committer, tasks: Callable[[], TaskTable]) -> None:
+        self._committer = committer
+        self._tasks = tasks
+        self._sessions: dict[str, Session] = {}
+        self._claiming = False
+        self._again = False
+        self._paused = False
+
+    def connect(self, worker: str, deliver: Deliver, free: Free) -> Session:
+        """Open a session. `free` tells how many more async and sync runs the worker can take."""
+        session = Session(self, worker, deliver, free)
+        self._sessions[worker] = session
+        self.pump()
+        return session
+
+    def disconnect(self, worker: str) -> None:
+        self._sessions.pop(worker, None)
+
+    @property
+    def workers(self) -> list[str]:
+        return list(self._sessions)
+
+    def pause(self) -> None:
+        """Give out no more runs; what executes goes on."""
+        self._paused = True
+
+    def tell(self, out: list[tuple[str, Message]]) -> None:
+        """Deliver messages, one list for each worker; those for a worker that is gone are dropped."""
+        by_worker: dict[str, list[Message]] = {}
+        for worker, message in out:
+            by_worker.setdefault(worker, []).append(message)
+        for worker, batch in by_worker.items():
+            session = self._sessions.get(worker)
+            if session is not None:
+                session.deliver(batch)
+
+    def submit_frame(self, worker: str, frame: list[Message]) -> "asyncio.Future[Any]":
+        future = self._committer.submit(lambda ctx: messages.handle(ctx, worker, frame))
+        if any(message["t"] != "logs" for message in frame):
+            self.pump()
+        return future
+
+    def pump(self) -> None:
+        """Claim runs for every session with room; while a claim is under way, once more after it."""
+        if self._claiming:
+            self._again = True
+            return
+        for session in self._sessions.values():
+            capacities = self._capacities(session)
+            if capacities and not self._paused:
+                self._claiming = True
+                claim = functools.partial(_claim, worker=session.worker, capacities=capacities)
+                self._committer.submit(claim).add_done_callback(self._claimed)
+                return  # one at a time: what it delivers changes the room that is left
+
+    def _capacities(self, session: Session) -> list[Capacity]:
+        free = session.free()
+        tasks = self._tasks()
+        pairs = ((tasks.async_ids, free.get("async", 0)), (tasks.sync_ids, free.get("sync", 0)))
+        return [Capacity(ids, min(room, _MAX_CLAIM)) for ids, room in pairs if ids and room > 0]
+
+    def _claimed(self, future: "asyncio.Future[int]") -> None:
+        self._claiming = False
+        error = future.exception() if not future.cancelled() else None
+        if error is not None:
+            _log.warning("runs cannot be claimed: %s", error)
+            asyncio.get_running_loop().call_later(_RETRY_SECONDS, self.pump)
+            return
+        if self._again or (not future.cancelled() and future.result() > 0):
+            self._again = False
+            self.pump()
+
+
+def _claim(ctx: Any, worker: str, capacities: list[Capacity]) -> int:
+    return attempts.claim(ctx, worker, capacities)

@@ -1,0 +1,415 @@
+"""The engine: the asyncio shell round the synchronous core. What servers and workers call."""
+
+import asyncio
+import concurrent.futures
+import contextlib
+import random
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from triggerdev import errors
+from triggerdev.engine.clock import Clock, IdSource, SystemClock
+from triggerdev.engine.commands import batches, finish, operations, schedules, timers, tokens
+from triggerdev.engine.commands import trigger as triggering
+from triggerdev.engine.committer import Command, Committer
+from triggerdev.engine.context import Context, Effects
+from triggerdev.engine.dispatcher import Deliver, Dispatcher, Free, Session
+from triggerdev.engine.model import (
+    Batch,
+    BatchCreated,
+    Environment,
+    ItemsAccepted,
+    LogEntry,
+    Page,
+    Run,
+    RunDetail,
+    RunEvent,
+    RunFilter,
+    Schedule,
+    Token,
+    TokenCreated,
+    TokenFilter,
+    TriggerItem,
+    TriggerResult,
+)
+from triggerdev.engine.store.protocol import Store, Tx
+from triggerdev.engine.tasks import TaskTable
+from triggerdev.engine.watch import Watch
+from triggerdev.protocol import Manifest, TaskInfo
+
+T = TypeVar("T")
+
+LEASE_MS = 30_000
+SWEEP_SECONDS = 10.0
+_LONGEST_SLEEP = 30.0
+_CHILDREN_SHOWN = 100
+
+
+class Engine:
+    """One environment's runs. All methods run on one asyncio loop; every answer is durable.
+
+    Refusals are `errors.EngineError` and its kinds; a full disk is StorageFullError.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        environment: Environment | None = None,
+        clock: Clock | None = None,
+        rng: random.Random | None = None,
+        ids: IdSource | None = None,
+        crash_point: Callable[[str], None] = lambda _name: None,
+    ) -> None:
+        self.environment = environment or Environment()
+        self._store = store
+        self._clock = clock or SystemClock()
+        self._rng = rng or random.SystemRandom()
+        self._ids = ids or IdSource()
+        self._tasks = TaskTable()
+        self._committer = Committer(store, self._context, self._carry_out, crash_point)
+        self._dispatcher = Dispatcher(self._committer, lambda: self._tasks)
+        self._runs = Watch()
+        self._logs = Watch()
+        self._listeners: list[Callable[[RunEvent], None]] = []
+        self._readers = concurrent.futures.ThreadPoolExecutor(1, "triggerdev-read")
+        self._due_at: int | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._ticking = False
+        self._sweeper: asyncio.Task[None] | None = None
+
+    # -- life --------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Open the store and take over what a previous process left executing.
+
+        Raises AlreadyRunningError, EnvironmentProblemError.
+        """
+        self._store.open()
+        self._committer.start()
+        while await self._committer.submit(lambda ctx: timers.recover(ctx, None)):
+            pass
+        self._sweeper = asyncio.create_task(self._sweep_forever())
+        await self._tick()
+
+    async def stop(self) -> None:
+        """Finish what is under way and close the store. The next start takes over what executes."""
+        self._dispatcher.pause()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._sweeper
+        if self._timer is not None:
+            self._timer.cancel()
+        await self._committer.stop()
+        self._readers.shutdown()
+        self._store.close()
+
+    async def next_version(self) -> str:
+        """Give out a version's name: YYYYMMDD.N."""
+        return str(await self._committer.submit(_next_version))
+
+    async def activate(self, version: str, manifest: Manifest) -> None:
+        """Make a version the current one: its tasks, queues and schedules count from now on.
+
+        Raises InvalidOptionError if a queue or a schedule of it cannot be used; nothing changes then.
+        """
+        await self._committer.submit(lambda ctx: self._register(ctx, manifest))
+        self._tasks = TaskTable(version, manifest)
+        self._dispatcher.pump()
+        await self._tick()
+
+    def _register(self, ctx: Context, manifest: Manifest) -> None:
+        ctx.tasks = TaskTable(None, manifest)
+        schedules.register(ctx, manifest, self.environment.type)
+        for queue in manifest["queues"]:
+            ctx.tx.put_queue(queue["name"], queue.get("concurrency_limit"), ctx.now)
+        for task in manifest["tasks"]:
+            own = task.get("queue")
+            if own is None or "concurrency_limit" in own:
+                limit = own.get("concurrency_limit") if own else None
+                ctx.tx.put_queue(ctx.tasks.queue_of(task), limit, ctx.now)
+
+    # -- workers -----------------------------------------------------------------------------------
+
+    def connect(self, worker: str, deliver: Deliver, free: Free) -> Session:
+        """Open a worker's session: `deliver` takes messages for it, `free` tells its room by kind."""
+        return self._dispatcher.connect(worker, deliver, free)
+
+    def disconnect(self, worker: str) -> None:
+        """Close a session. Its runs are taken over when its lease is over."""
+        self._dispatcher.disconnect(worker)
+
+    def pump(self) -> None:
+        """Look for runs to give out; to be called when a worker has room again."""
+        self._dispatcher.pump()
+
+    def pause(self) -> None:
+        """Give out no more runs."""
+        self._dispatcher.pause()
+
+    def listen(self, listener: Callable[[RunEvent], None]) -> None:
+        """Call a function with every event of a run, after its commit."""
+        self._listeners.append(listener)
+
+    # -- triggering ----------------------------------------------------------------------------------
+
+    async def trigger(self, item: TriggerItem) -> TriggerResult:
+        return await self._do_and_pump(lambda ctx: triggering.trigger(ctx, item))
+
+    async def create_batch(
+        self,
+        *,
+        run_count: int,
+        idempotency_key: str | None = None,
+        idempotency_ttl_ms: int | None = None,
+        parent_id: str | None = None,
+    ) -> BatchCreated:
+        return await self._do(
+            lambda ctx: batches.create(ctx, run_count, idempotency_key, idempotency_ttl_ms, parent_id)
+        )
+
+    async def add_batch_items(self, batch_id: str, items: list[TriggerItem]) -> ItemsAccepted:
+        return await self._do_and_pump(lambda ctx: batches.add_items(ctx, batch_id, items))
+
+    async def retrieve_batch(self, batch_id: str) -> Batch:
+        return await self._read(lambda ctx: batches.retrieve(ctx, batch_id))
+
+    # -- runs ----------------------------------------------------------------------------------------
+
+    async def retrieve_run(self, run_id: str) -> RunDetail:
+        return await self._read(lambda ctx: _detail(ctx, run_id))
+
+    async def wait_run(self, run_id: str, *, since_rev: int, timeout: float) -> RunDetail:
+        """Retrieve a run once it has changed since a `rev` or is final, at the latest after `timeout` s."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
+        while True:
+            armed = self._runs.arm(run_id)
+            try:
+                detail = await self.retrieve_run(run_id)
+            except BaseException:
+                self._runs.disarm(run_id, armed)
+                raise
+            left = deadline - loop.time()
+            if detail.run.status.is_final or detail.run.rev > since_rev or left <= 0:
+                self._runs.disarm(run_id, armed)
+                return detail
+            await self._runs.wait(run_id, armed, left)
+
+    async def list_runs(
+        self, where: RunFilter, *, size: int = 25, after: str | None = None, before: str | None = None
+    ) -> Page[Run]:
+        first, last = _cursor(after), _cursor(before)
+        runs = await self._read(lambda ctx: ctx.tx.list_runs(where, size + 1, first, last))
+        return _page(runs, size, lambda run: str(run.seq), after, before)
+
+    async def cancel_run(self, run_id: str) -> None:
+        await self._do(lambda ctx: finish.cancel(ctx, run_id))
+
+    async def replay_run(self, run_id: str, overrides: dict[str, Any]) -> TriggerResult:
+        return await self._do_and_pump(lambda ctx: triggering.replay(ctx, run_id, overrides))
+
+    async def reschedule_run(self, run_id: str, delay: str) -> RunDetail:
+        await self._do(lambda ctx: timers.reschedule(ctx, run_id, delay))
+        return await self.retrieve_run(run_id)
+
+    async def add_tags(self, run_id: str, tags: list[str]) -> int:
+        return await self._do(lambda ctx: operations.add_tags(ctx, ctx.run(run_id), tags))
+
+    async def update_metadata(self, run_id: str, body: dict[str, Any]) -> dict[str, Any]:
+        return await self._do(lambda ctx: _update_metadata(ctx, run_id, body))
+
+    # -- tokens, schedules, tasks, logs ----------------------------------------------------------------
+
+    async def create_token(
+        self,
+        *,
+        timeout: str | int | None = None,
+        idempotency_key: str | None = None,
+        idempotency_ttl_ms: int | None = None,
+        tags: list[str] | None = None,
+    ) -> TokenCreated:
+        return await self._do(
+            lambda ctx: tokens.create(ctx, timeout, idempotency_key, idempotency_ttl_ms, tags)
+        )
+
+    async def retrieve_token(self, token_id: str) -> Token:
+        return await self._read(lambda ctx: tokens.find(ctx, token_id))
+
+    async def list_tokens(
+        self, where: TokenFilter, *, size: int = 25, after: str | None = None, before: str | None = None
+    ) -> Page[Token]:
+        found = await self._read(lambda ctx: ctx.tx.list_tokens(where, size + 1, after, before))
+        return _page(found, size, lambda token: token.id, after, before)
+
+    async def complete_token(self, id_or_name: str, output: str | None, output_type: str) -> None:
+        await self._do_and_pump(lambda ctx: tokens.complete(ctx, id_or_name, output, output_type))
+
+    async def list_schedules(self, *, page: int, per_page: int) -> tuple[list[Schedule], int]:
+        found = await self._read(lambda ctx: ctx.tx.schedules())
+        return found[(page - 1) * per_page : page * per_page], len(found)
+
+    async def retrieve_schedule(self, schedule_id: str) -> Schedule:
+        found = await self._read(lambda ctx: ctx.tx.schedules())
+        for schedule in found:
+            if schedule.id == schedule_id:
+                return schedule
+        raise errors.NoSuchRunError(f"Schedule {schedule_id!r} not found.")
+
+    def list_tasks(self) -> list[TaskInfo]:
+        return list(self._tasks)
+
+    async def read_logs(self, run_id: str, *, after_seq: int = 0, limit: int = 1000) -> list[LogEntry]:
+        return await self._read(lambda ctx: ctx.tx.read_logs(run_id, after_seq, limit))
+
+    async def wait_logs(self, run_id: str, *, after_seq: int, timeout: float) -> list[LogEntry]:
+        """Read a run's log lines after a `seq`, waiting up to `timeout` seconds for the first."""
+        armed = self._logs.arm(run_id)
+        found = await self.read_logs(run_id, after_seq=after_seq)
+        if found:
+            self._logs.disarm(run_id, armed)
+            return found
+        await self._logs.wait(run_id, armed, timeout)
+        return await self.read_logs(run_id, after_seq=after_seq)
+
+    # -- the shell -------------------------------------------------------------------------------------
+
+    def _context(self, tx: Tx) -> Context:
+        return Context(tx, self._clock.now(), self._ids, self._rng, self._tasks)
+
+    async def _do(self, command: Callable[[Context], T]) -> T:
+        result: T = await self._committer.submit(command)
+        return result
+
+    async def _do_and_pump(self, command: Callable[[Context], T]) -> T:
+        future = self._committer.submit(command)
+        self._dispatcher.pump()  # a claim right behind it shares its commit
+        result: T = await future
+        return result
+
+    async def _read(self, query: Callable[[Context], T]) -> T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._readers, self._read_now, query)
+
+    def _read_now(self, query: Callable[[Context], T]) -> T:
+        with self._store.read() as tx:
+            return query(self._context(tx))
+
+    def _carry_out(self, effects: Effects) -> None:
+        if effects.messages:
+            self._dispatcher.tell(effects.messages)
+        if effects.changed:
+            self._runs.notify(effects.changed)
+        if effects.logged:
+            self._logs.notify(effects.logged)
+        for listener in self._listeners:
+            for event in effects.events:
+                listener(event)
+        if effects.due_at is not None:
+            self._arm(effects.due_at)
+        if effects.pump:
+            self._dispatcher.pump()
+
+    def _arm(self, due_at: int | None) -> None:
+        if due_at is not None and self._due_at is not None and self._due_at <= due_at:
+            return
+        self._due_at = due_at
+        if self._timer is not None:
+            self._timer.cancel()
+        delay = _LONGEST_SLEEP if due_at is None else max(0.0, (due_at - self._clock.now()) / 1000)
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(min(delay, _LONGEST_SLEEP), self._on_timer)
+
+    def _on_timer(self) -> None:
+        if not self._ticking:
+            self._ticking = True
+            task = asyncio.ensure_future(self._tick())
+            task.add_done_callback(self._ticked)
+
+    def _ticked(self, task: "asyncio.Task[None]") -> None:
+        self._ticking = False
+        if not task.cancelled() and task.exception() is not None:
+            self._due_at = None
+            self._arm(self._clock.now() + 1000)
+
+    async def _tick(self) -> None:
+        more = True
+        while more:
+            more, due = await self._committer.submit(_tick)
+        self._due_at = None
+        self._arm(due)
+
+    def _sweep(self, ctx: Context) -> None:
+        timers.sweep(ctx, self._dispatcher.workers, LEASE_MS)
+
+    async def _sweep_forever(self) -> None:
+        while True:
+            with contextlib.suppress(errors.StorageFullError):
+                await self._committer.submit(self._sweep)
+            await asyncio.sleep(SWEEP_SECONDS)
+
+
+def _tick(ctx: Context) -> tuple[bool, int | None]:
+    more = timers.tick(ctx)
+    finish.settle(ctx)
+    ctx.flush()
+    return more, ctx.tx.next_due()
+
+
+def _next_version(ctx: Context) -> str:
+    from datetime import UTC, datetime
+
+    day = datetime.fromtimestamp(ctx.now / 1000, UTC).strftime("%Y%m%d")
+    return f"{day}.{ctx.tx.count_up('version-' + day)}"
+
+
+def _detail(ctx: Context, run_id: str) -> RunDetail:
+    run = ctx.run(run_id)
+    detail = RunDetail(run)
+    if run.parent_id is not None:
+        detail.parent = ctx.find(run.parent_id)
+        detail.root = ctx.find(run.root_id) if run.root_id else None
+    detail.children = ctx.tx.children(run_id, _CHILDREN_SHOWN)
+    if run.schedule_id is not None:
+        detail.schedule = next((s for s in ctx.tx.schedules() if s.id == run.schedule_id), None)
+    return detail
+
+
+def _update_metadata(ctx: Context, run_id: str, body: dict[str, Any]) -> dict[str, Any]:
+    run = ctx.run(run_id)
+    whole = body.get("metadata")
+    own = [{"type": "update", "value": whole}] if whole is not None else body.get("operations")
+    args = {
+        "operations": own,
+        "parent_operations": body.get("parentOperations"),
+        "root_operations": body.get("rootOperations"),
+    }
+    return operations.change_metadata(ctx, run, args)
+
+
+def _cursor(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not text.isascii() or not text.isdigit():
+        raise errors.InvalidOptionError(f"page cursor {text!r} is none that this server gave out.")
+    return int(text)
+
+
+def _page(
+    found: list[T], size: int, key: Callable[[T], str], after: str | None, before: str | None
+) -> Page[T]:
+    more = len(found) > size
+    items = found[:size] if before is None else found[-size:]
+    if not items:
+        return Page([])
+    has_next = more if before is None else True
+    has_previous = after is not None if before is None else more
+    return Page(
+        items,
+        next=key(items[-1]) if has_next else None,
+        previous=key(items[0]) if has_previous else None,
+    )
+
+
+__all__ = ["Command", "Engine"]

@@ -1,0 +1,65 @@
+"""What workers say, as commands: a frame of messages is one command, in order."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from triggerdev.engine.commands import attempts, operations
+from triggerdev.engine.context import Context
+from triggerdev.engine.model import LogEntry
+from triggerdev.protocol import Message
+
+MAX_LINE = 65_536
+
+
+def handle(ctx: Context, worker: str, messages: Sequence[Message]) -> None:
+    """Carry out a frame of run-level messages of one worker."""
+    ctx.preload(message["run"] for message in messages if "run" in message)
+    for message in messages:
+        handle_one(ctx, worker, message)
+
+
+def handle_one(ctx: Context, worker: str, message: Message) -> None:
+    """Carry out one message. A message under an old token has no effect; its sender is told to let go."""
+    kind = message["t"]
+    if kind == "op":
+        operations.record(ctx, message, worker)
+    elif kind == "done":
+        attempts.done(ctx, message)
+    elif kind == "park":
+        if not attempts.park(ctx, message):
+            _let_go(ctx, worker, message)
+    elif kind == "evicted":
+        attempts.evicted(ctx, message)
+    elif kind == "lost":
+        attempts.lost(ctx, message)
+    elif kind == "logs":
+        append_logs(ctx, message["lines"])
+
+
+def _let_go(ctx: Context, worker: str, message: Message) -> None:
+    run = ctx.find(message["run"])
+    if run is None or run.token != message["token"] or run.status.is_final:
+        ctx.tell(worker, {**_address(message), "t": "cancel", "reason": "lease_lost"})
+
+
+def _address(message: Message) -> dict[str, Any]:
+    return {"run": message["run"], "token": message["token"]}
+
+
+def append_logs(ctx: Context, lines: Sequence[dict[str, Any]]) -> None:
+    """Store lines of runs; a line longer than 64 KB is cut."""
+    entries = [
+        LogEntry(
+            0,
+            line["run"],
+            line.get("attempt", 0),
+            line.get("at", ctx.now),
+            line.get("stream", "stdout"),
+            line.get("level", "info"),
+            line["message"][:MAX_LINE],
+            line.get("data"),
+        )
+        for line in lines
+    ]
+    ctx.tx.append_logs(entries)
+    ctx.effects.logged.update(entry.run for entry in entries)

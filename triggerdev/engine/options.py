@@ -1,0 +1,179 @@
+"""Reading trigger options from their wire form: camelCase keys, durations and dates as text."""
+
+from typing import Any
+
+from triggerdev import _durations, _json, errors
+from triggerdev.engine.model import TriggerOptions
+
+MAX_TAGS = 10
+MAX_TAG_LENGTH = 128
+MAX_IDEMPOTENCY_KEY = 2048
+MAX_METADATA_BYTES = 262_144
+DEFAULT_IDEMPOTENCY_TTL_MS = 30 * 86_400_000
+MIN_MAX_DURATION = 1
+
+PRESETS: dict[str, tuple[float, float]] = {
+    "micro": (0.25, 0.25),
+    "small-1x": (0.5, 0.5),
+    "small-2x": (1, 1),
+    "medium-1x": (1, 2),
+    "medium-2x": (2, 4),
+    "large-1x": (4, 8),
+    "large-2x": (8, 16),
+}
+
+
+def parse(wire: dict[str, Any], now: int) -> TriggerOptions:
+    """Validate the options of one trigger call. Raises InvalidOptionError that names option and reason."""
+    if not wire:
+        return TriggerOptions()
+    queue, limit = _queue(wire.get("queue"))
+    key = wire.get("idempotencyKey")
+    return TriggerOptions(
+        delay_until=delay_until(wire.get("delay"), now),
+        ttl_ms=_ttl(wire.get("ttl")),
+        priority=_number(wire.get("priority"), "priority") or 0,
+        tags=tags(wire.get("tags")),
+        metadata=_metadata(wire.get("metadata")),
+        queue=queue,
+        queue_limit=limit,
+        concurrency_key=_text(wire.get("concurrencyKey"), "concurrencyKey", 128),
+        idempotency_key=_text(key, "idempotencyKey", MAX_IDEMPOTENCY_KEY),
+        idempotency_display=_display(wire, key),
+        idempotency_ttl_ms=_duration(wire.get("idempotencyKeyTTL"), "idempotencyKeyTTL"),
+        machine=machine(wire.get("machine")),
+        max_attempts=_positive(wire.get("maxAttempts"), "maxAttempts"),
+        max_duration_ms=_max_duration(wire.get("maxDuration")),
+        is_test=bool(wire.get("test")),
+    )
+
+
+def delay_until(value: Any, now: int) -> int | None:
+    """Read `delay` ("2h30m" or an ISO date) as a time; a time in the past means no delay."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        span = _durations.parse_duration_ms(value)
+        at = now + span if span is not None else _durations.parse_instant_ms(value)
+        if at is not None:
+            return at if at > now else None
+    raise errors.InvalidOptionError(f'Invalid delay: {value!r}. Use a duration like "1h30m" or an ISO date.')
+
+
+def tags(value: Any) -> list[str]:
+    """Read tags: one or a list, at most 10 of at most 128 characters; blanks and repeats are dropped."""
+    if value is None:
+        return []
+    items = [value] if isinstance(value, str) else value
+    if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+        raise errors.InvalidOptionError("tags: a text or a list of texts is needed.")
+    kept = list(dict.fromkeys(item for item in items if item.strip()))
+    if len(kept) > MAX_TAGS:
+        raise errors.InvalidOptionError(
+            f"Runs can only have {MAX_TAGS} tags, you're trying to set {len(kept)}."
+        )
+    for tag in kept:
+        if len(tag) > MAX_TAG_LENGTH:
+            raise errors.InvalidOptionError(
+                f"tags: {tag[:32]!r}... has {len(tag)} characters, {MAX_TAG_LENGTH} are allowed."
+            )
+    return kept
+
+
+def machine(value: Any) -> str | None:
+    """Read a machine: a preset's name or {"preset": name}."""
+    if isinstance(value, dict):
+        value = value.get("preset")
+    if value is None or (isinstance(value, str) and value in PRESETS):
+        return value
+    raise errors.InvalidOptionError(f"machine: {value!r} is no preset. Presets: {', '.join(PRESETS)}.")
+
+
+def queue_name(name: str) -> str:
+    """Keep of a queue's name what queue names may hold: letters, digits, `_`, `-`, `/`; 128 characters."""
+    return "".join(c for c in name if c.isascii() and (c.isalnum() or c in "_-/"))[:128]
+
+
+def _queue(value: Any) -> tuple[str | None, int | None]:
+    limit = None
+    while isinstance(value, dict):  # older clients nest {"name": {"name": ..., "concurrencyLimit": ...}}
+        given = value.get("concurrencyLimit", value.get("concurrency_limit"))
+        limit = given if given is not None else limit
+        value = value.get("name")
+    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 0):
+        raise errors.InvalidOptionError("queue: concurrencyLimit is a whole number, 0 or more.")
+    if value is None:
+        return None, limit
+    name = queue_name(value) if isinstance(value, str) else ""
+    if not name:
+        raise errors.InvalidOptionError(f"queue: {value!r} is no name of a queue.")
+    return name, limit
+
+
+def _display(wire: dict[str, Any], key: Any) -> str | None:
+    shown = wire.get("idempotencyKeyOptions")
+    if isinstance(shown, dict):
+        original = shown.get("key")
+        return "-".join(map(str, original)) if isinstance(original, list) else original
+    return key if isinstance(key, str) else None
+
+
+def _ttl(value: Any) -> int | None:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value * 1000
+    return _duration(value, "ttl")
+
+
+def _duration(value: Any, name: str) -> int | None:
+    if value is None:
+        return None
+    span = _durations.parse_duration_ms(value) if isinstance(value, str) else None
+    if span is None:
+        raise errors.InvalidOptionError(f'{name}: {value!r} is no duration. Use one like "24h".')
+    return span
+
+
+def _max_duration(value: Any) -> int | None:
+    seconds = _number(value, "maxDuration")
+    if seconds is None:
+        return None
+    if seconds < MIN_MAX_DURATION:
+        raise errors.InvalidOptionError(f"maxDuration: at least {MIN_MAX_DURATION} second.")
+    return round(seconds * 1000)
+
+
+def _metadata(value: Any) -> dict[str, Any] | None:
+    if value is None:
+        return None
+    if isinstance(value, str):  # replays and older clients send it serialised
+        try:
+            value = _json.loads(value)
+        except ValueError as error:
+            raise errors.InvalidOptionError(f"metadata: no JSON ({error}).") from error
+    if not isinstance(value, dict):
+        raise errors.InvalidOptionError("metadata: an object is needed.")
+    size = len(_json.dump_bytes(value))
+    if size > MAX_METADATA_BYTES:
+        raise errors.InvalidOptionError(f"metadata: {size} bytes, {MAX_METADATA_BYTES} are allowed.")
+    return value
+
+
+def _number(value: Any, name: str) -> float | None:
+    if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
+        return value
+    raise errors.InvalidOptionError(f"{name}: {value!r} is no number.")
+
+
+def _positive(value: Any, name: str) -> int | None:
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value > 0):
+        return value
+    raise errors.InvalidOptionError(f"{name}: {value!r} is no whole number above 0.")
+
+
+def _text(value: Any, name: str, limit: int) -> str | None:
+    if value is None:
+        return None
+    text = str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
+    if not text or len(text) > limit:
+        raise errors.InvalidOptionError(f"{name}: a text of 1 to {limit} characters is needed.")
+    return text

@@ -1,0 +1,214 @@
+-- Each query stands under its name; sqlite.py runs them by name and holds no SQL of its own.
+
+-- name: insert_run
+INSERT INTO runs VALUES (
+  NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
+  ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
+)
+
+-- name: update_run
+UPDATE runs SET
+  status = ?, queue = ?, updated_at = ?, rev = ?, ready = ?, due_at = ?, score = ?, token = ?, attempt = ?,
+  worker = ?, version = ?, resuming = ?, cancel_requested = ?, has_ops = ?, usage_ms = ?, queued_at = ?,
+  started_at = ?, attempt_started_at = ?, finished_at = ?, delayed_until = ?, expires_at = ?, expired_at = ?,
+  output = ?, output_type = ?, error = ?, metadata = ?, tags = ?, machine = ?
+WHERE seq = ?
+
+-- name: get_runs
+SELECT * FROM runs WHERE id IN (SELECT value FROM json_each(?))
+
+-- name: get_run
+SELECT * FROM runs WHERE id = ?
+
+-- name: ready_groups
+-- The (queue, concurrency key) pairs that have claimable runs, found by skipping along the index.
+WITH RECURSIVE heads(queue, ck) AS (
+  SELECT * FROM (SELECT queue, concurrency_key FROM runs INDEXED BY runs_ready
+                 WHERE ready = 1 ORDER BY queue, concurrency_key LIMIT 1)
+  UNION ALL
+  SELECT r.queue, r.concurrency_key FROM heads, runs r
+  WHERE r.rowid = (SELECT n.rowid FROM runs n INDEXED BY runs_ready
+                   WHERE n.ready = 1 AND (n.queue, n.concurrency_key) > (heads.queue, heads.ck)
+                   ORDER BY n.queue, n.concurrency_key LIMIT 1)
+)
+SELECT h.queue, h.ck, q.concurrency_limit FROM heads h LEFT JOIN queues q ON q.name = h.queue
+
+-- name: count_executing
+SELECT count(*) FROM runs INDEXED BY runs_executing
+WHERE status = 'EXECUTING' AND queue = ? AND concurrency_key = ?
+
+-- name: ready_of_group
+SELECT * FROM runs INDEXED BY runs_ready
+WHERE ready = 1 AND queue = ? AND concurrency_key = ? AND task IN (SELECT value FROM json_each(?))
+ORDER BY score, seq LIMIT ?
+
+-- name: due_runs
+SELECT * FROM runs WHERE due_at IS NOT NULL AND due_at <= ? ORDER BY due_at LIMIT ?
+
+-- name: executing_runs
+SELECT * FROM runs WHERE status = 'EXECUTING' AND (?1 IS NULL OR worker = ?1) LIMIT ?2
+
+-- name: children
+SELECT * FROM runs WHERE parent_id = ? ORDER BY seq LIMIT ?
+
+-- name: run_filter
+(:status IS NULL OR status IN (SELECT value FROM json_each(:status)))
+  AND (:task IS NULL OR task IN (SELECT value FROM json_each(:task)))
+  AND (:version IS NULL OR version IN (SELECT value FROM json_each(:version)))
+  AND (:queue IS NULL OR queue IN (SELECT value FROM json_each(:queue)))
+  AND (:machine IS NULL OR machine IN (SELECT value FROM json_each(:machine)))
+  AND (:tag IS NULL OR EXISTS (
+    SELECT 1 FROM json_each(runs.tags) t WHERE t.value IN (SELECT value FROM json_each(:tag))))
+  AND (:batch IS NULL OR batch_id = :batch)
+  AND (:schedule IS NULL OR schedule_id = :schedule)
+  AND (:is_test IS NULL OR is_test = :is_test)
+  AND (:created_from IS NULL OR created_at >= :created_from)
+  AND (:created_to IS NULL OR created_at <= :created_to)
+
+-- name: list_runs_newest
+SELECT * FROM runs WHERE (:after IS NULL OR seq < :after) AND {run_filter} ORDER BY seq DESC LIMIT :size
+
+-- name: list_runs_before
+SELECT * FROM runs WHERE seq > :before AND {run_filter} ORDER BY seq LIMIT :size
+
+-- name: get_ops
+SELECT * FROM ops WHERE run_id = ? AND attempt = ? ORDER BY n
+
+-- name: insert_op
+INSERT INTO ops VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: complete_op
+UPDATE ops SET done = 1, result = ?, due_at = NULL WHERE run_id = ? AND attempt = ? AND op = ?
+
+-- name: pending_ops
+SELECT * FROM ops WHERE done = 0 AND ref IS NOT NULL AND ref IN (SELECT value FROM json_each(?))
+
+-- name: any_pending_ops
+SELECT 1 FROM ops WHERE done = 0 AND ref IS NOT NULL LIMIT 1
+
+-- name: due_ops
+SELECT * FROM ops WHERE done = 0 AND due_at IS NOT NULL AND due_at <= ? ORDER BY due_at LIMIT ?
+
+-- name: delete_ops
+DELETE FROM ops WHERE run_id IN (SELECT value FROM json_each(?))
+
+-- name: insert_batch
+INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: get_batches
+SELECT * FROM batches WHERE id IN (SELECT value FROM json_each(?))
+
+-- name: batch_by_key
+SELECT * FROM batches WHERE idempotency_key = ? AND idempotency_expires_at > ?
+ORDER BY created_at DESC LIMIT 1
+
+-- name: update_batch
+UPDATE batches SET updated_at = ?, sealed = ?, accepted = ?, remaining = ?, status = ?, completed_at = ?
+WHERE id = ?
+
+-- name: insert_batch_item
+INSERT INTO batch_items VALUES (?, ?, ?)
+
+-- name: insert_batch_error
+INSERT INTO batch_errors VALUES (?, ?, ?, ?)
+
+-- name: batch_items
+SELECT item, run_id FROM batch_items WHERE batch_id = ? ORDER BY item
+
+-- name: batch_errors
+SELECT item, task, error FROM batch_errors WHERE batch_id = ? ORDER BY item
+
+-- name: watch_for_batch
+INSERT INTO batch_watchers VALUES (?, ?, 1) ON CONFLICT DO UPDATE SET n = n + 1
+
+-- name: batch_watchers
+SELECT batch_id, n FROM batch_watchers WHERE run_id IN (SELECT value FROM json_each(?))
+
+-- name: delete_watchers
+DELETE FROM batch_watchers WHERE run_id IN (SELECT value FROM json_each(?))
+
+-- name: stale_batches
+SELECT * FROM batches WHERE sealed = 0 AND status = 'PENDING' AND created_at < ? LIMIT 100
+
+-- name: get_key
+SELECT * FROM idempotency_keys WHERE task = ? AND key = ?
+
+-- name: put_key
+INSERT INTO idempotency_keys VALUES (?, ?, ?, ?)
+ON CONFLICT (task, key) DO UPDATE SET run_id = excluded.run_id, expires_at = excluded.expires_at
+
+-- name: put_queue
+INSERT INTO queues VALUES (?, ?, ?)
+ON CONFLICT (name) DO UPDATE SET concurrency_limit = excluded.concurrency_limit, updated_at = excluded.updated_at
+
+-- name: put_worker
+INSERT INTO workers VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until
+
+-- name: delete_worker
+DELETE FROM workers WHERE id = ?
+
+-- name: expired_workers
+SELECT id FROM workers WHERE lease_until < ?
+
+-- name: count_up
+INSERT INTO meta VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET value = value + 1 RETURNING value
+
+-- name: insert_token
+INSERT INTO tokens VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: get_token
+SELECT * FROM tokens WHERE id = ?
+
+-- name: token_by_key
+SELECT * FROM tokens WHERE idempotency_key = ? AND (idempotency_expires_at IS NULL OR idempotency_expires_at > ?)
+ORDER BY created_at DESC, id DESC LIMIT 1
+
+-- name: update_token
+UPDATE tokens SET status = ?, completed_at = ?, output = ?, output_type = ?, output_is_error = ? WHERE id = ?
+
+-- name: due_tokens
+SELECT * FROM tokens WHERE status = 'WAITING' AND timeout_at IS NOT NULL AND timeout_at <= ?
+ORDER BY timeout_at LIMIT ?
+
+-- name: token_filter
+(:status IS NULL OR status IN (SELECT value FROM json_each(:status)))
+  AND (:key IS NULL OR idempotency_key = :key)
+  AND (:tag IS NULL OR EXISTS (
+    SELECT 1 FROM json_each(tokens.tags) t WHERE t.value IN (SELECT value FROM json_each(:tag))))
+  AND (:created_from IS NULL OR created_at >= :created_from)
+  AND (:created_to IS NULL OR created_at <= :created_to)
+
+-- name: list_tokens_newest
+SELECT * FROM tokens WHERE (:after IS NULL OR id < :after) AND {token_filter} ORDER BY id DESC LIMIT :size
+
+-- name: list_tokens_before
+SELECT * FROM tokens WHERE id > :before AND {token_filter} ORDER BY id LIMIT :size
+
+-- name: schedules
+SELECT * FROM schedules ORDER BY task, id
+
+-- name: put_schedule
+INSERT INTO schedules VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET task = excluded.task, cron = excluded.cron, timezone = excluded.timezone,
+  type = excluded.type, active = excluded.active, next_at = excluded.next_at, last_at = excluded.last_at,
+  deduplication_key = excluded.deduplication_key, external_id = excluded.external_id
+
+-- name: delete_schedule
+DELETE FROM schedules WHERE id = ?
+
+-- name: due_schedules
+SELECT * FROM schedules WHERE active = 1 AND next_at IS NOT NULL AND next_at <= ?
+
+-- name: append_log
+INSERT INTO logs VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: read_logs
+SELECT * FROM logs WHERE run_id = ? AND seq > ? ORDER BY seq LIMIT ?
+
+-- name: next_due
+SELECT min(due) FROM (
+  SELECT min(due_at) AS due FROM runs WHERE due_at IS NOT NULL
+  UNION ALL SELECT min(due_at) FROM ops WHERE done = 0 AND due_at IS NOT NULL
+  UNION ALL SELECT min(timeout_at) FROM tokens WHERE status = 'WAITING' AND timeout_at IS NOT NULL
+  UNION ALL SELECT min(next_at) FROM schedules WHERE active = 1 AND next_at IS NOT NULL
+)

@@ -1,0 +1,414 @@
+"""The embedded store: SQLite in WAL mode with synchronous=FULL, one writer, one reader."""
+
+import contextlib
+import fcntl
+import heapq
+import math
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from triggerdev import _json, errors
+from triggerdev.engine.model import (
+    Batch,
+    BatchError,
+    LogEntry,
+    Run,
+    RunFilter,
+    Schedule,
+    Status,
+    Token,
+    TokenFilter,
+)
+from triggerdev.engine.store import sqlfile, sqlite_rows
+from triggerdev.engine.store.protocol import Capacity, IdempotencyRow, OpRow, Tx
+
+SCHEMA_VERSION = 1
+_PUBLIC_TO_STORED: dict[str, list[str]] = {}
+for _status in Status:
+    _PUBLIC_TO_STORED.setdefault(_status.public_name, []).append(_status.value)
+
+
+class SqliteStore:
+    """A store in one file. `open` refuses a file that another engine holds and names that one."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock: IO[str] | None = None
+        self._writer: sqlite3.Connection | None = None
+        self._reader: sqlite3.Connection | None = None
+
+    def open(self) -> None:
+        """Lock, connect and create the schema.
+
+        Raises AlreadyRunningError when another engine holds the file, EnvironmentProblemError when the folder
+        cannot be written or the file is no database of this version.
+        """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = _take_lock(self.path.with_suffix(".lock"))
+            self._writer = self._connect()
+            self._prepare(self._writer)
+            self._reader = self._connect()
+        except (OSError, sqlite3.Error) as error:
+            self.close()
+            raise _explain(error, self.path) from error
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[Tx]:
+        """Open a transaction that commits durably at the end and rolls back on an exception."""
+        assert self._writer is not None, "the store is not open"
+        connection = self._writer
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            yield SqliteTx(connection)
+            connection.execute("COMMIT")
+        except BaseException as error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            if isinstance(error, sqlite3.Error | OSError):
+                raise _explain(error, self.path) from error
+            raise
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Tx]:
+        """Open a snapshot for reading, beside the writer."""
+        assert self._reader is not None, "the store is not open"
+        self._reader.execute("BEGIN")
+        try:
+            yield SqliteTx(self._reader)
+        finally:
+            self._reader.execute("COMMIT")
+
+    def close(self) -> None:
+        """Close the connections and give the lock back; safe to call twice."""
+        for connection in (self._reader, self._writer):
+            if connection is not None:
+                connection.close()
+        self._reader = self._writer = None
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self.path, isolation_level=None, check_same_thread=False, cached_statements=256, timeout=30
+        )
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA cache_size = -65536")
+        connection.execute("PRAGMA wal_autocheckpoint = 4000")
+        return connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        found: int = connection.execute("PRAGMA user_version").fetchone()[0]
+        if found == 0:
+            script = sqlfile.read("sqlite", "schema.sql")
+            connection.executescript(f"BEGIN; {script} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+        elif found != SCHEMA_VERSION:
+            raise errors.EnvironmentProblemError(
+                f"{self.path} was written by another version of triggerdev (schema {found}, this is"
+                f" {SCHEMA_VERSION}). Move the file away, or use that version."
+            )
+
+
+def _take_lock(path: Path) -> IO[str]:
+    handle = path.open("a+", encoding="utf-8")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        handle.seek(0)
+        holder = handle.read().strip() or "unknown"
+        handle.close()
+        raise errors.AlreadyRunningError(
+            f"Process {holder} already runs an engine on {path.with_suffix('.db')}. Stop it first."
+        ) from None
+    handle.truncate(0)
+    handle.write(str(os.getpid()))
+    handle.flush()
+    return handle
+
+
+def _explain(error: Exception, path: Path) -> Exception:
+    text = str(error)
+    full = "full" in text or getattr(error, "errno", None) == 28
+    if full or "disk I/O error" in text:
+        return errors.StorageFullError(
+            f"Cannot write {path}: {text}. Nothing was lost; free some disk space and try again."
+        )
+    if isinstance(error, OSError) or "readonly" in text or "unable to open" in text:
+        return errors.EnvironmentProblemError(
+            f"Cannot open {path}: {text}. The folder must exist and be writable."
+        )
+    if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+        return errors.EnvironmentProblemError(f"{path} is damaged or no database: {text}.")
+    return error
+
+
+class SqliteTx:
+    """One transaction on a connection; implements `store.protocol.Tx`."""
+
+    _sql = sqlfile.load("sqlite")
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._db = connection
+
+    def _run(self, name: str, *values: Any) -> sqlite3.Cursor:
+        return self._db.execute(self._sql[name], values)
+
+    def _many(self, name: str, rows: Iterable[tuple[Any, ...]]) -> None:
+        self._db.executemany(self._sql[name], rows)
+
+    # -- runs -----------------------------------------------------------------------------------
+
+    def insert_runs(self, runs: Sequence[Run]) -> None:
+        self._many("insert_run", map(sqlite_rows.new_run, runs))
+
+    def get_runs(self, ids: Iterable[str]) -> dict[str, Run]:
+        wanted = list(ids)
+        if len(wanted) == 1:
+            rows = self._run("get_run", wanted[0])
+        else:
+            rows = self._run("get_runs", _json.dumps(wanted))
+        return {run.id: run for run in map(sqlite_rows.run, rows)}
+
+    def update_runs(self, runs: Sequence[Run]) -> None:
+        self._many("update_run", map(sqlite_rows.changed_run, runs))
+
+    def ready_runs(self, capacities: Sequence[Capacity]) -> list[Run]:
+        """Take the best claimable runs within each capacity and each queue's limit, lowest score first."""
+        groups = self._run("ready_groups").fetchall()
+        slots = _Slots(self, groups)
+        chosen: list[Run] = []
+        for capacity in capacities:
+            if capacity.free > 0 and capacity.tasks and groups:
+                chosen.extend(slots.take(capacity))
+        return chosen
+
+    def ready_of_group(self, queue: str, key: str, tasks: str, count: int) -> list[Run]:
+        return list(map(sqlite_rows.run, self._run("ready_of_group", queue, key, tasks, count)))
+
+    def count_executing(self, queue: str, key: str) -> int:
+        count: int = self._run("count_executing", queue, key).fetchone()[0]
+        return count
+
+    def due_runs(self, now: int, limit: int) -> list[Run]:
+        return list(map(sqlite_rows.run, self._run("due_runs", now, limit)))
+
+    def executing_runs(self, worker: str | None, limit: int) -> list[Run]:
+        return list(map(sqlite_rows.run, self._run("executing_runs", worker, limit)))
+
+    def children(self, parent_id: str, limit: int) -> list[Run]:
+        return list(map(sqlite_rows.run, self._run("children", parent_id, limit)))
+
+    def list_runs(self, where: RunFilter, size: int, after: int | None, before: int | None) -> list[Run]:
+        stored = [value for name in where.status for value in _PUBLIC_TO_STORED.get(name, [name])]
+        values = {
+            "status": _list(stored),
+            "task": _list(where.task),
+            "version": _list(where.version),
+            "queue": _list(where.queue),
+            "machine": _list(where.machine),
+            "tag": _list(where.tag),
+            "batch": where.batch,
+            "schedule": where.schedule,
+            "is_test": where.is_test,
+            "created_from": where.created_from,
+            "created_to": where.created_to,
+            "size": size,
+            "after": after,
+            "before": before,
+        }
+        name = "list_runs_newest" if before is None else "list_runs_before"
+        runs = list(map(sqlite_rows.run, self._db.execute(self._sql[name], values)))
+        return runs if before is None else runs[::-1]
+
+    # -- operations of attempts ------------------------------------------------------------------
+
+    def get_ops(self, run_id: str, attempt: int) -> list[OpRow]:
+        return list(map(sqlite_rows.op, self._run("get_ops", run_id, attempt)))
+
+    def insert_ops(self, ops: Sequence[OpRow]) -> None:
+        self._many("insert_op", map(sqlite_rows.new_op, ops))
+
+    def complete_ops(self, ops: Sequence[OpRow]) -> None:
+        self._many("complete_op", ((_json.dumps(op.result), op.run_id, op.attempt, op.op) for op in ops))
+
+    def pending_ops(self, refs: Sequence[str]) -> list[OpRow]:
+        if self._run("any_pending_ops").fetchone() is None:
+            return []
+        return list(map(sqlite_rows.op, self._run("pending_ops", _json.dumps(list(refs)))))
+
+    def due_ops(self, now: int, limit: int) -> list[OpRow]:
+        return list(map(sqlite_rows.op, self._run("due_ops", now, limit)))
+
+    def delete_ops(self, run_ids: Sequence[str]) -> None:
+        self._run("delete_ops", _json.dumps(list(run_ids)))
+
+    # -- batches -----------------------------------------------------------------------------------
+
+    def insert_batch(self, batch: Batch, idempotency_expires_at: int | None) -> None:
+        self._run("insert_batch", *sqlite_rows.new_batch(batch, idempotency_expires_at))
+
+    def get_batches(self, ids: Iterable[str]) -> dict[str, Batch]:
+        rows = self._run("get_batches", _json.dumps(list(ids)))
+        return {batch.id: batch for batch in map(sqlite_rows.batch, rows)}
+
+    def batch_by_key(self, key: str, now: int) -> Batch | None:
+        row = self._run("batch_by_key", key, now).fetchone()
+        return sqlite_rows.batch(row) if row else None
+
+    def update_batches(self, batches: Sequence[Batch]) -> None:
+        rows = (
+            (b.updated_at, b.sealed, b.accepted, b.remaining, b.status, b.completed_at, b.id) for b in batches
+        )
+        self._many("update_batch", rows)
+
+    def insert_batch_items(self, batch_id: str, items: Sequence[tuple[int, str | None]]) -> None:
+        self._many("insert_batch_item", ((batch_id, item, run_id) for item, run_id in items))
+
+    def insert_batch_errors(self, batch_id: str, problems: Sequence[BatchError]) -> None:
+        self._many("insert_batch_error", ((batch_id, p.index, p.task, p.error) for p in problems))
+
+    def batch_indexes(self, batch_id: str) -> set[int]:
+        return {item for item, _ in self.batch_items(batch_id)}
+
+    def batch_items(self, batch_id: str) -> list[tuple[int, str | None]]:
+        return self._run("batch_items", batch_id).fetchall()
+
+    def batch_errors(self, batch_id: str) -> list[BatchError]:
+        return [BatchError(*row) for row in self._run("batch_errors", batch_id)]
+
+    def watch_for_batch(self, run_id: str, batch_id: str) -> None:
+        self._run("watch_for_batch", run_id, batch_id)
+
+    def take_watchers(self, run_ids: Sequence[str]) -> list[str]:
+        ids = _json.dumps(list(run_ids))
+        found = [batch_id for batch_id, n in self._run("batch_watchers", ids) for _ in range(n)]
+        if found:
+            self._run("delete_watchers", ids)
+        return found
+
+    def stale_batches(self, created_before: int) -> list[Batch]:
+        return list(map(sqlite_rows.batch, self._run("stale_batches", created_before)))
+
+    # -- idempotency keys, queues, workers, counters -----------------------------------------------
+
+    def get_keys(self, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], IdempotencyRow]:
+        rows = (self._run("get_key", task, key).fetchone() for task, key in pairs)
+        return {(row[0], row[1]): IdempotencyRow(*row) for row in rows if row}
+
+    def put_keys(self, rows: Sequence[IdempotencyRow]) -> None:
+        self._many("put_key", ((row.task, row.key, row.run_id, row.expires_at) for row in rows))
+
+    def put_queue(self, name: str, limit: int | None, now: int) -> None:
+        self._run("put_queue", name, limit, now)
+
+    def put_worker(self, worker: str, lease_until: int) -> None:
+        self._run("put_worker", worker, lease_until)
+
+    def delete_worker(self, worker: str) -> None:
+        self._run("delete_worker", worker)
+
+    def expired_workers(self, now: int) -> list[str]:
+        return [row[0] for row in self._run("expired_workers", now)]
+
+    def count_up(self, name: str) -> int:
+        value: int = self._run("count_up", name).fetchone()[0]
+        return value
+
+    # -- tokens --------------------------------------------------------------------------------------
+
+    def insert_token(self, token: Token) -> None:
+        self._run("insert_token", *sqlite_rows.new_token(token))
+
+    def get_token(self, token_id: str) -> Token | None:
+        row = self._run("get_token", token_id).fetchone()
+        return sqlite_rows.token(row) if row else None
+
+    def token_by_key(self, key: str, now: int) -> Token | None:
+        row = self._run("token_by_key", key, now).fetchone()
+        return sqlite_rows.token(row) if row else None
+
+    def update_token(self, token: Token) -> None:
+        t = token
+        self._run("update_token", t.status, t.completed_at, t.output, t.output_type, t.output_is_error, t.id)
+
+    def due_tokens(self, now: int, limit: int) -> list[Token]:
+        return list(map(sqlite_rows.token, self._run("due_tokens", now, limit)))
+
+    def list_tokens(
+        self, where: TokenFilter, size: int, after: str | None, before: str | None
+    ) -> list[Token]:
+        values = {
+            "status": _list(where.status),
+            "key": where.idempotency_key,
+            "tag": _list(where.tags),
+            "created_from": where.created_from,
+            "created_to": where.created_to,
+            "size": size,
+            "after": after,
+            "before": before,
+        }
+        name = "list_tokens_newest" if before is None else "list_tokens_before"
+        tokens = list(map(sqlite_rows.token, self._db.execute(self._sql[name], values)))
+        return tokens if before is None else tokens[::-1]
+
+    # -- schedules, logs, time ------------------------------------------------------------------------
+
+    def schedules(self) -> list[Schedule]:
+        return list(map(sqlite_rows.schedule, self._run("schedules")))
+
+    def put_schedule(self, schedule: Schedule) -> None:
+        self._run("put_schedule", *sqlite_rows.new_schedule(schedule))
+
+    def delete_schedule(self, schedule_id: str) -> None:
+        self._run("delete_schedule", schedule_id)
+
+    def due_schedules(self, now: int) -> list[Schedule]:
+        return list(map(sqlite_rows.schedule, self._run("due_schedules", now)))
+
+    def append_logs(self, entries: Sequence[LogEntry]) -> None:
+        rows = (
+            (e.run, e.attempt, e.at, e.stream, e.level, e.message, _json.dumps(e.data) if e.data else None)
+            for e in entries
+        )
+        self._many("append_log", rows)
+
+    def read_logs(self, run_id: str, after_seq: int, limit: int) -> list[LogEntry]:
+        rows = self._run("read_logs", run_id, after_seq, limit)
+        return [sqlite_rows.log(row) for row in rows]
+
+    def next_due(self) -> int | None:
+        due: int | None = self._run("next_due").fetchone()[0]
+        return due
+
+
+class _Slots:
+    """What is left of the queues' limits during one `ready_runs`."""
+
+    def __init__(self, tx: SqliteTx, groups: list[tuple[str, str, int | None]]) -> None:
+        self._tx = tx
+        self._left: dict[tuple[str, str], float] = {
+            (queue, key): math.inf if limit is None else limit - tx.count_executing(queue, key)
+            for queue, key, limit in groups
+        }
+
+    def take(self, capacity: Capacity) -> list[Run]:
+        tasks = _json.dumps(list(capacity.tasks))
+        found = []
+        for (queue, key), left in self._left.items():
+            count = int(min(capacity.free, left))
+            if count > 0:
+                found.append(self._tx.ready_of_group(queue, key, tasks, count))
+        merged = found[0] if len(found) == 1 else heapq.merge(*found, key=lambda run: (run.score, run.seq))
+        taken = [run for run, _ in zip(merged, range(capacity.free), strict=False)]
+        for run in taken:
+            self._left[run.queue, run.concurrency_key or ""] -= 1
+        return taken
+
+
+def _list(values: Sequence[str]) -> str | None:
+    return _json.dumps(list(values)) if values else None
