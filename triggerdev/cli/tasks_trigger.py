@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from typing import Annotated, Any
 
 import typer
@@ -11,7 +12,7 @@ from triggerdev.cli import exit_codes, options, project
 from triggerdev.cli.output import Output
 from triggerdev.cli.payload import parse_json, read_payload
 
-_HASHED_KEY_LENGTH = 64
+_HASHED_KEY = re.compile(r"[0-9a-f]{64}")
 
 
 def trigger(
@@ -114,7 +115,7 @@ def _metadata(text: str | None) -> Any:
 
 def _idempotency(key: str | None) -> dict[str, Any]:
     """Hash the key as the clients do, so that the shell and code mean the same run by the same key."""
-    if key is None or len(key) == _HASHED_KEY_LENGTH:
+    if key is None or _HASHED_KEY.fullmatch(key):
         return {"idempotencyKey": key}
     digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
     return {"idempotencyKey": digest, "idempotencyKeyOptions": {"key": key, "scope": "run"}}
