@@ -1,7 +1,7 @@
 """Imports references and says what went wrong; runs alone in the project's interpreter, without our package.
 
-Reads {"root": ..., "references": [{"text", "must_be_callable"}]} from stdin and writes one JSON line for each
-reference. What the imported modules print goes to stderr.
+Reads {"root", "further_path", "references": [{"text", "must_be_callable"}]} from stdin and
+writes one JSON line for each reference. What the imported modules print goes to stderr.
 """
 
 import importlib
@@ -23,6 +23,7 @@ def main() -> None:
     root = request["root"]
     source = os.path.join(root, "src")  # noqa: PTH118 - kept to modules that start fast
     sys.path[:0] = [root, *([source] if os.path.isdir(source) else [])]  # noqa: PTH112
+    sys.path += request["further_path"]
     for item in request["references"]:
         answers.write(json.dumps(answer(root, item["text"], item["must_be_callable"])) + "\n")
         answers.flush()

@@ -12,7 +12,6 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
-    WithJsonSchema,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -273,11 +272,7 @@ class Retention(Table):
     """Log lines and traces."""
 
 
-KeepAliveTable = Annotated[
-    KeepAlive,
-    BeforeValidator(_on_or_off),
-    WithJsonSchema({"anyOf": [{"type": "boolean"}, {"$ref": "#/definitions/KeepAlive"}]}),
-]
+KeepAliveItem = Annotated[KeepAlive, BeforeValidator(_on_or_off)]
 
 
 class TriggerConfig(Table):
@@ -309,7 +304,7 @@ class TriggerConfig(Table):
     """Path of a PEM file with further certificate authorities."""
     init: References = []
     """Functions called once in each worker process, before its first task."""
-    process_keep_alive: KeepAliveTable = KeepAlive()
+    process_keep_alive: KeepAliveItem = KeepAlive()
     """Whether worker processes serve more than one run: true, false or a table."""
     retries: Retries = Retries()
     """Retries of all tasks."""

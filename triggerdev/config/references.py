@@ -115,7 +115,9 @@ def _ask(python: Path, loaded: LoadedConfig, wanted: Mapping[str, bool]) -> tupl
     """Return the answers in order, and why there are not more of them."""
     source = Path(__file__).with_name("_probe.py").read_text(encoding="utf-8")
     references = [{"text": text, "must_be_callable": flag} for text, flag in wanted.items()]
-    request = json.dumps({"root": str(loaded.root), "references": references})
+    # The running interpreter finds the package that is running, also when it is a source checkout.
+    home = [str(Path(__file__).parents[2])] if python == Path(sys.executable) else []
+    request = json.dumps({"root": str(loaded.root), "further_path": home, "references": references})
     try:
         done = subprocess.run(
             [str(python), "-B", "-c", source],
