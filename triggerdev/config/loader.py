@@ -51,6 +51,10 @@ class LoadedConfig:
         """Return where the value at a path was written; of what is nearest around it for a default."""
         return self._source.position(self._tree.find(path)[0].place)
 
+    def written_as(self, path: KeyPath) -> str:
+        """Return the dotted key of what is written for a path: "hooks.on_start" for its only item, too."""
+        return names.dotted(path[: self._tree.find(path)[1]])
+
     def diagnostic(
         self, path: KeyPath, message: str, *, help: str | None = None, at_key: bool = False
     ) -> Diagnostic:
@@ -200,7 +204,7 @@ class _Loader:
         self.problems.append(self.source.diagnostic(node.place, message))
 
     def _origins(self, config: TriggerConfig, tree: Node) -> dict[str, Origin]:
-        paths = _leaf_paths(config.model_dump(mode="python"))
+        paths = leaf_paths(config.model_dump(mode="python"))
         return {names.dotted(path): self._origin(tree, path) for path in paths}
 
     def _origin(self, tree: Node, path: KeyPath) -> Origin:
@@ -229,7 +233,8 @@ def _configured_env_files(tree: Node) -> list[Path]:
     return [Path(item) for item in value]
 
 
-def _leaf_paths(value: Any, path: KeyPath = ()) -> list[KeyPath]:
+def leaf_paths(value: Any, path: KeyPath = ()) -> list[KeyPath]:
+    """Return the path of everything in nested tables that is no table; an empty table counts as a value."""
     if not isinstance(value, dict) or not value:
         return [path]
-    return [leaf for key, item in value.items() for leaf in _leaf_paths(item, (*path, key))]
+    return [leaf for key, item in value.items() for leaf in leaf_paths(item, (*path, key))]

@@ -64,7 +64,7 @@ def _diagnostic(loaded: LoadedConfig, problem: ImportProblem, places: Sequence[R
     hint = f"did you mean `{problem.nearest}`?" if problem.nearest else None
     if len(places) > 1:
         others = ", ".join(
-            f"{names.dotted(one.path)} (line {loaded.position(one.path).line})" for one in places[1:]
+            f"{loaded.written_as(one.path)} (line {loaded.position(one.path).line})" for one in places[1:]
         )
         hint = f"{hint} " if hint else ""
         hint += f"Also needed by {others}."

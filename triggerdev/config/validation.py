@@ -56,11 +56,11 @@ class Found:
         at_key = detail["type"] == "extra_forbidden" or "[key]" in detail["loc"]
         self.path: KeyPath = (*(part for part in detail["loc"] if part != "[key]"), *_more(detail, root))
         self.node, depth = root.find(self.path)
-        span = self.node.key if at_key or depth < len(self.path) else self.node.place
+        around = depth < len(self.path) and isinstance(self.node.value, dict)
+        span = self.node.key if at_key or around else self.node.place
         message, hint = _describe(detail, self.path)
-        self.diagnostic: Diagnostic = source.diagnostic(
-            span or self.node.place, message + origin_note(self.node), hint=hint
-        )
+        note = "" if at_key else origin_note(self.node)
+        self.diagnostic: Diagnostic = source.diagnostic(span or self.node.place, message + note, hint=hint)
 
 
 def origin_note(node: Node) -> str:
