@@ -1,0 +1,1 @@
+"""One module for each topic of the API; each has a `router`."""
