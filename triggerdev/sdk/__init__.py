@@ -1,1 +1,1 @@
-""""""
+"""What runs inside user code: tasks, waits, triggers, run queries, and the client behind them."""

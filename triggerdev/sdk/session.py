@@ -1,0 +1,66 @@
+"""The run that surrounds a piece of code, as the SDK sees it; the worker provides it."""
+
+from abc import ABC, abstractmethod
+from contextvars import ContextVar
+from typing import Any, Literal
+
+from triggerdev.errors import ContextError
+from triggerdev.sdk.context import Context
+
+MetadataScope = Literal["run", "parent", "root"]
+
+
+class RunSession(ABC):
+    """What SDK calls need of the run they are made in."""
+
+    @property
+    @abstractmethod
+    def context(self) -> Context:
+        """The public description of the run."""
+
+    @abstractmethod
+    async def operate(self, kind: str, target: str | None, args: dict[str, Any]) -> Any:
+        """Do a durable operation, or give its recorded result. Raises EngineError if it is refused."""
+
+    @abstractmethod
+    def log(self, level: str, message: str, data: dict[str, Any] | None) -> None:
+        """Send one log line; nothing while the run replays."""
+
+    @abstractmethod
+    def change_metadata(self, scope: MetadataScope, change: dict[str, Any]) -> None:
+        """Apply a metadata operation in wire form to the local copy and queue it."""
+
+    @abstractmethod
+    def metadata(self) -> dict[str, Any]:
+        """The local copy of the run's metadata."""
+
+    @abstractmethod
+    async def flush_metadata(self) -> None:
+        """Send queued metadata operations and wait until they are stored."""
+
+    @abstractmethod
+    async def refresh_metadata(self) -> None:
+        """Fetch the run's metadata anew, with what children have written to it."""
+
+    @abstractmethod
+    def usage_ms(self) -> tuple[float, float]:
+        """Compute time of this attempt and of the whole run; waits do not count."""
+
+
+_current: ContextVar[RunSession | None] = ContextVar("triggerdev_run", default=None)
+
+enter = _current.set
+leave = _current.reset
+
+
+def current() -> RunSession | None:
+    """Give the session of the surrounding run, None outside of runs."""
+    return _current.get()
+
+
+def require(name: str, hint: str = "") -> RunSession:
+    """Give the session of the surrounding run. Raises ContextError that names the call outside of runs."""
+    running = _current.get()
+    if running is None:
+        raise ContextError(f"{name}() is only possible inside a task's run.{' ' + hint if hint else ''}")
+    return running
