@@ -77,6 +77,8 @@ def _no_such_module(missing: str) -> dict[str, Any]:
     folders = list(getattr(sys.modules[parent], "__path__", [])) if parent in sys.modules else sys.path[:2]
     prefix = f"{parent}." if parent else ""
     siblings = [prefix + module.name for module in pkgutil.iter_modules(folders)]
+    for folder in folders:  # a folder without __init__.py is a package, too
+        siblings += [prefix + item.name for item in os.scandir(folder or ".") if item.is_dir()]
     return {"message": f"there is no module `{missing}`", "missing": prefix + last, "names": siblings}
 
 

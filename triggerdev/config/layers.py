@@ -94,7 +94,11 @@ class Interpolator:
     def _report(self, node: Node, match: re.Match[str], message: str, hint: str | None) -> None:
         span = node.place
         if span is not None:
-            start = self.source.text.find(match.group(), span.start, span.end)
-            if start >= 0:
+            # Text without escapes stands in the file as it is, so the same count of `$`s leads to the place.
+            count = match.string.count("$", 0, match.start())
+            start = span.start - 1
+            for _ in range(count + 1):
+                start = self.source.text.find("$", start + 1, span.end)
+            if self.source.text.startswith(match.group(), start):
                 span = Span(start, start + len(match.group()))
         self.problems.append(self.source.diagnostic(span, message, hint=hint))
