@@ -1,8 +1,8 @@
 """Finding files by path, folder or glob, below allowed roots only.
 
 `*`, `?` and `[...]` match within a name, `**` any number of folders, `{a,b}` either of two; names that start
-with a dot must be written out. A folder's name means all files below it. Links are followed while they stay in
-a root.
+with a dot must be written out. A folder's name means all files below it. Links are followed while they stay
+in a root.
 """
 
 import fnmatch
@@ -175,7 +175,7 @@ class Search:
             raise errors.BuildError(f"{self.label}: the link {self.shown(path)} leads nowhere") from None
         if not any(real.is_relative_to(allowed) for allowed in self.allowed):
             raise errors.BuildError(
-                f"{self.label}: {self.shown(path)} is a link that leaves the project (to {self.shown(real)}); "
+                f"{self.label}: {self.shown(path)} is a link out of the project (to {self.shown(real)}); "
                 "copy the files, or leave it out with build.exclude"
             )
 

@@ -20,7 +20,7 @@ _MODEL = ConfigDict(extra="forbid", hide_input_in_errors=True)  # an input may b
 
 def _layer_id(text: str) -> str:
     if not tokens.is_layer_id(text):
-        raise ValueError(f'{text!r} can only hold letters, digits, "_", "." and "-" (at most 63 characters)')
+        raise ValueError(f'{text!r} can only hold letters, digits, "_", "." and "-" (at most 64 characters)')
     return text
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_LAYER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+_LAYER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _ENVIRONMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 _APT = re.compile(r"([a-z0-9][a-z0-9+.-]*[a-z0-9+])(:[a-z0-9][a-z0-9-]*)?(=[A-Za-z0-9][A-Za-z0-9.+:~-]*)?")
@@ -26,7 +26,7 @@ _INSTRUCTION = re.compile(rf"({'|'.join(_KEYWORDS)})[ \t]+(\S.*)", re.IGNORECASE
 
 
 def is_layer_id(text: str) -> bool:
-    """Tell whether text can be a layer's id: letters, digits, "_", "." and "-", at most 63 characters."""
+    """Tell whether text can be a layer's id: letters, digits, "_", "." and "-", at most 64 characters."""
     return _LAYER_ID.fullmatch(text) is not None
 
 

@@ -1,0 +1,27 @@
+"""The base class of build extensions; any object with some of these attributes will do as well."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from triggerdev.build.context import BuildContext, BuildManifest
+
+Target = Literal["dev", "deploy"]
+HOOKS = ("externals_for_target", "on_build_start", "on_build_complete")
+
+
+class BuildExtension:
+    """Hooks that do nothing; override those that are needed, as plain or as async methods."""
+
+    name: str = ""
+
+    def externals_for_target(self, target: Target) -> list[str]:
+        """Name imports that the image provides and that no lock file needs to contain."""
+        return []
+
+    async def on_build_start(self, context: BuildContext) -> None:
+        """Validate options, add layers that need nothing of the project."""
+
+    async def on_build_complete(self, context: BuildContext, manifest: BuildManifest) -> None:
+        """Add layers; `manifest` describes the project and the layers so far."""

@@ -1,0 +1,88 @@
+"""The build folder: Containerfile, build.json and the files of each layer."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from triggerdev import errors
+from triggerdev.build import render
+from triggerdev.build.files import FileEntry
+from triggerdev.build.plan import ImagePlan
+
+
+def write(folder: Path, plan: ImagePlan, document: dict[str, Any]) -> None:
+    """Write a build folder; one that is there is replaced as a whole, or kept if this fails.
+
+    Raises BuildError for files that changed since they were read, EnvironmentProblemError for disk and permissions.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    except OSError as error:
+        raise _disk(folder, error) from None
+    try:
+        _fill(fresh, plan, document)
+        _replace(fresh, folder)
+    except OSError as error:
+        raise _disk(folder, error) from None
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _fill(fresh: Path, plan: ImagePlan, document: dict[str, Any]) -> None:
+    _text(fresh / "Containerfile", render.render(plan))
+    _text(fresh / "build.json", json.dumps(document, indent=2, sort_keys=True, ensure_ascii=True) + "\n")
+    for layer in plan.layers:
+        _copy(fresh / render.folder_of(layer), (*layer.files, *layer.inputs))
+    for path in sorted(fresh.rglob("*"), reverse=True):
+        if path.is_dir():
+            path.chmod(0o755)
+        os.utime(path, ns=(0, 0))
+    fresh.chmod(0o755)
+
+
+def _text(path: Path, text: str) -> None:
+    path.write_text(text, "utf-8")
+    path.chmod(0o644)
+
+
+def _copy(folder: Path, entries: Iterable[FileEntry]) -> None:
+    for entry in entries:
+        target = Path(os.path.normpath(folder / entry.destination.lstrip("/")))
+        if not target.is_relative_to(folder):
+            raise errors.BuildError(f"{entry.destination} would leave the build folder")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if entry.content is not None:
+            target.write_bytes(entry.content)
+        elif entry.path is not None:
+            shutil.copyfile(entry.path, target)
+            _unchanged(target, entry)
+        target.chmod(entry.mode)
+
+
+def _unchanged(target: Path, entry: FileEntry) -> None:
+    with target.open("rb") as stream:
+        if hashlib.file_digest(stream, "sha256").hexdigest() != entry.sha256:
+            raise errors.BuildError(f"{entry.source} changed while it was being read; start again")
+
+
+def _replace(fresh: Path, folder: Path) -> None:
+    if not os.path.lexists(folder):
+        fresh.rename(folder)
+        return
+    if folder.is_symlink() or not folder.is_dir():
+        raise errors.EnvironmentProblemError(f"{folder} is not a folder; move it away")
+    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
+    folder.rename(old / "build")
+    fresh.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _disk(folder: Path, error: OSError) -> errors.EnvironmentProblemError:
+    what = errors.StorageFullError if error.errno == 28 else errors.EnvironmentProblemError
+    return what(f"cannot write the build folder {folder}: {error.strerror}")

@@ -1,0 +1,137 @@
+"""Imports that nothing provides: neither the project, nor its dependencies, nor what is declared external."""
+
+import ast
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib import metadata
+
+from triggerdev.build import tokens
+from triggerdev.build.dependencies import Dependencies
+from triggerdev.build.files import APP, FileEntry
+from triggerdev.build.source import RUNTIME_REQUIREMENTS
+
+# Import names of widely used distributions whose own name differs, for when they are not installed here.
+_KNOWN = {
+    "attr": "attrs",
+    "bs4": "beautifulsoup4",
+    "cv2": "opencv-python",
+    "Crypto": "pycryptodome",
+    "dateutil": "python-dateutil",
+    "docx": "python-docx",
+    "dotenv": "python-dotenv",
+    "fitz": "pymupdf",
+    "git": "gitpython",
+    "jose": "python-jose",
+    "jwt": "pyjwt",
+    "magic": "python-magic",
+    "MySQLdb": "mysqlclient",
+    "OpenSSL": "pyopenssl",
+    "PIL": "pillow",
+    "pptx": "python-pptx",
+    "psycopg2": "psycopg2-binary",
+    "serial": "pyserial",
+    "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
+    "slack_sdk": "slack-sdk",
+    "yaml": "pyyaml",
+    "zmq": "pyzmq",
+}
+
+
+def unprovided(
+    source: Sequence[FileEntry], dependencies: Dependencies, externals: Iterable[str]
+) -> list[tuple[str, str]]:
+    """Find imports that nothing provides, as (import name, "file.py:line" of the first), sorted by name.
+
+    Imports that a program can do without (those in `try ... except ImportError` or `if TYPE_CHECKING`) do not
+    count.
+    """
+    local = _local_names(source)
+    declared = {name.partition(".")[0] for name in externals}
+    installed = metadata.packages_distributions()
+    provided = _closure(dependencies)
+    missing: dict[str, str] = {}
+    for entry in source:
+        for name, line in _imports(entry):
+            if name in missing or name in local or name in declared or name in sys.stdlib_module_names:
+                continue
+            if not _provides(provided, name, installed):
+                missing[name] = f"{entry.source}:{line}"
+    return sorted(missing.items())
+
+
+def _provides(provided: frozenset[str], name: str, installed: Mapping[str, Sequence[str]]) -> bool:
+    candidates = [name, _KNOWN.get(name, name), *installed.get(name, ())]
+    return any(tokens.normalise_distribution(candidate) in provided for candidate in candidates)
+
+
+def _local_names(source: Sequence[FileEntry]) -> set[str]:
+    names = {"triggerdev"}
+    for entry in source:
+        parts = entry.destination.removeprefix(APP + "/").split("/")
+        names.add(parts[0].removesuffix(".py"))
+        if parts[0] == "src" and len(parts) > 1:
+            names.add(parts[1].removesuffix(".py"))
+        if len(parts) > 1:
+            names.add(parts[-1].removesuffix(".py"))  # siblings of a script import each other by bare names
+    return names
+
+
+def _closure(dependencies: Dependencies) -> frozenset[str]:
+    """Give the distributions of an image; what they need themselves is known for those installed here."""
+    ours = {tokens.requirement_name(requirement) for requirement in RUNTIME_REQUIREMENTS}
+    if dependencies.complete:
+        return dependencies.names | ours
+    known = set(dependencies.names) | ours
+    waiting = list(known)
+    while waiting:
+        for requirement in _requirements(waiting.pop()):
+            name = tokens.requirement_name(requirement)
+            if name and name not in known:
+                known.add(name)
+                waiting.append(name)
+    return frozenset(known)
+
+
+def _requirements(distribution: str) -> list[str]:
+    try:
+        return metadata.requires(distribution) or []
+    except (metadata.PackageNotFoundError, ValueError):
+        return []
+
+
+def _imports(entry: FileEntry) -> Iterator[tuple[str, int]]:
+    if not entry.source.endswith(".py"):
+        return
+    content = entry.content if entry.content is not None else entry.path.read_bytes() if entry.path else b""
+    try:
+        tree = ast.parse(content)
+    except (SyntaxError, ValueError):
+        return  # indexing reports it, with its line
+    yield from _needed(tree)
+
+
+def _needed(node: ast.AST) -> Iterator[tuple[str, int]]:
+    if isinstance(node, ast.Import):
+        yield from ((alias.name.partition(".")[0], node.lineno) for alias in node.names)
+    elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+        yield node.module.partition(".")[0], node.lineno
+    for child in _children(node):
+        yield from _needed(child)
+
+
+def _children(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield the parts of a node whose imports must succeed."""
+    if isinstance(node, ast.Try) and any(_catches_import_error(handler) for handler in node.handlers):
+        yield from (*node.handlers, *node.orelse, *node.finalbody)
+    elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+        yield from node.orelse
+    else:
+        yield from ast.iter_child_nodes(node)
+
+
+def _catches_import_error(handler: ast.ExceptHandler) -> bool:
+    if handler.type is None:
+        return True
+    caught = ast.dump(handler.type)
+    return any(f"'{name}'" in caught for name in ("ImportError", "ModuleNotFoundError", "Exception"))

@@ -1,0 +1,103 @@
+"""The Containerfile of a plan. Only what has passed one of the filters here can enter it."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from triggerdev.build import scripts, tokens
+from triggerdev.build.files import APP
+from triggerdev.build.plan import ImagePlan, PlanLayer
+from triggerdev.build.source import RUNTIME
+
+if TYPE_CHECKING:
+    import jinja2
+
+LAYERS = "layers"
+"""The folder, beside the Containerfile, that holds one folder for each layer with files."""
+
+
+class Token(str):
+    """Text that may enter a Containerfile; making one checks that it cannot break out of its line."""
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> Token:
+        if tokens.has_control(text.replace("\t", " ")):
+            raise ValueError("a token of a Containerfile cannot hold a line break or a control character")
+        return super().__new__(cls, text)
+
+
+def render(plan: ImagePlan) -> str:
+    """Write the Containerfile of a plan; its context is the build folder that `folder.write` fills."""
+    layers = [layer for layer in plan.layers if layer.kind != "base" and _does_something(layer)]
+    return _template().render(base=plan.base, layers=layers)
+
+
+def folder_of(layer: PlanLayer) -> str:
+    """Give the folder of a layer's files, relative to the build folder."""
+    return f"{LAYERS}/{tokens.checked_id(layer.id)}"
+
+
+def _does_something(layer: PlanLayer) -> bool:
+    return bool(layer.files or layer.script or layer.instructions)
+
+
+def _copied_to(layer: PlanLayer) -> Token:
+    """Give the folder that all files of a layer without commands are below, else "".
+
+    COPY gives the folders that it meets the modes of its source, which is right for our own folders only.
+    """
+    if layer.kind == "files":
+        for top in (APP, RUNTIME):
+            if all(entry.destination.startswith(top + "/") for entry in layer.files):
+                return Token(top)
+    return Token("")
+
+
+def _instruction(line: str) -> Token:
+    problem = tokens.instruction_problem(line)
+    if problem:
+        raise ValueError(f"{line!r} cannot be an instruction: {problem}")
+    return Token(line.strip())
+
+
+def _variable(name: str) -> Token:
+    if not tokens.is_variable(name):
+        raise ValueError(f"{name!r} is no name of a variable")
+    return Token(name)
+
+
+def _only_tokens(value: Any) -> Any:
+    """Refuse what reaches the output without a filter."""
+    if not isinstance(value, Token):
+        raise TypeError(f"{value!r} would enter the Containerfile without a filter")
+    return value
+
+
+@cache
+def _template() -> jinja2.Template:
+    import jinja2
+
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # noqa: S701 - this is no HTML; `finalize` lets checked tokens pass and nothing else
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        finalize=_only_tokens,
+    )
+    environment.filters |= {
+        "reference": lambda text: Token(tokens.checked_reference(text)),
+        "id": lambda text: Token(tokens.checked_id(text)),
+        "variable": _variable,
+        "quoted": lambda text: Token(tokens.quoted(text)),
+        "exec": lambda words: Token(tokens.exec_form(words)),
+        "script": lambda layer: Token(tokens.exec_form(layer.script or scripts.shell("layer"))),
+        "instruction": _instruction,
+        "folder": lambda layer: Token(folder_of(layer)),
+        "copied_to": _copied_to,
+    }
+    text = resources.files("triggerdev") / "templates" / "containerfile" / "Containerfile.j2"
+    return environment.from_string(text.read_text("utf-8"))

@@ -1,0 +1,57 @@
+"""The project's own Python source, and the part of this package that runs it in an image."""
+
+import dataclasses
+from pathlib import Path
+
+from triggerdev import errors
+from triggerdev.build import files, globs
+from triggerdev.build.files import FileEntry
+from triggerdev.build.ignore import Ignore
+from triggerdev.build.minify import strip_docstrings
+
+RUNTIME = "/opt/triggerdev"
+RUNTIME_REQUIREMENTS = ("cronsim>=2.6", "httpx>=0.28", "orjson>=3.10", "pydantic>=2.11", "tzdata>=2025.1")
+"""What the runtime imports; what only the command needs (typer, rich, docker, jinja2) stays out of images."""
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+_RUNTIME_PARTS = ("*.py", "py.typed", "sdk/**/*.py", "worker/**/*.py")
+
+
+def collect_source(
+    root: Path, config: Path, ignore: Ignore, *, minify: bool = False
+) -> tuple[FileEntry, ...]:
+    """Gather the Python files of a project and its config file, sorted.
+
+    With `minify` docstrings are stripped. Raises BuildError for files that cannot be part of an image.
+    """
+    search = globs.Search(root, (root.resolve(),), ignore, "source")
+    found = [item.path for item in search.find("**/*.py")]
+    entries = [_entry(path, root) for path in found]
+    if minify:
+        entries = [_minified(entry) for entry in entries]
+    if config.is_relative_to(root):
+        entries.append(_entry(config, root))
+    return tuple(sorted(entries, key=lambda entry: entry.destination))
+
+
+def runtime_files() -> tuple[FileEntry, ...]:
+    """Gather the files of this package that execute tasks."""
+    paths = sorted({path for pattern in _RUNTIME_PARTS for path in _PACKAGE.glob(pattern)})
+    if not paths:
+        raise errors.BuildError(f"{_PACKAGE} holds no files; the package must be installed unpacked")
+    entries = []
+    for path in paths:
+        name = path.relative_to(_PACKAGE.parent).as_posix()
+        entries.append(dataclasses.replace(files.read(path, f"{RUNTIME}/{name}", name), mode=0o644))
+    return tuple(entries)
+
+
+def _entry(path: Path, root: Path) -> FileEntry:
+    name = path.relative_to(root).as_posix()
+    return files.read(path, f"{files.APP}/{name}", name)
+
+
+def _minified(entry: FileEntry) -> FileEntry:
+    assert entry.path is not None  # every source file is on disk
+    stripped = files.generated(entry.destination, strip_docstrings(entry.path.read_bytes()), entry.source)
+    return dataclasses.replace(stripped, mode=entry.mode)
