@@ -1,0 +1,345 @@
+"""Routes messages between an engine and worker processes, and keeps account of which run is where."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from triggerdev.protocol import Message
+from triggerdev.worker import outcomes
+from triggerdev.worker.endings import Endings
+from triggerdev.worker.events import Limits, SupervisorEvent
+from triggerdev.worker.placing import Pool
+from triggerdev.worker.template_process import describe_exit
+from triggerdev.worker.version_process import VersionProcess
+from triggerdev.worker.worker_process import Kind, Placement, WorkerProcess
+
+_RETIRE_SECONDS = 5
+
+
+class Dispatcher:
+    """Places runs on workers, passes their messages on, and speaks for processes that have died.
+
+    `emit` gets messages for the engine, never from within `deliver`; `on_capacity` is called when slots have
+    become free.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        *,
+        emit: Callable[[list[Message]], None],
+        tell: Callable[[SupervisorEvent], None],
+        on_capacity: Callable[[], None],
+    ) -> None:
+        self.limits = limits
+        self.runs: dict[str, Placement] = {}
+        self.pool = Pool(limits)
+        self.is_stopping = False
+        self._emit = emit
+        self._tell = tell
+        self._on_capacity = on_capacity
+        self._loop = asyncio.get_running_loop()
+        self._endings = Endings(self)
+        self._executing: dict[Kind, int] = {"async": 0, "sync": 0}
+        self._parked_sync: dict[str, Placement] = {}
+        self._outbox: list[Message] = []
+        self._capacity_told = True
+        self._handlers: dict[str, Callable[[Message], None]] = {
+            "start": self._start,
+            "resume": self._resume,
+            "op_done": self._forward,
+            "reply": self._forward,
+            "cancel": self._cancel,
+            "evict": self._evict,
+        }
+        self._hearers: dict[str, Callable[[WorkerProcess, Message], bool]] = {
+            "done": self._hear_end,
+            "evicted": self._hear_end,
+            "park": self._hear_park,
+            "resumed": self._hear_resumed,
+            "blocked": self._hear_blocked,
+            "unblocked": self._hear_unblocked,
+            "pong": lambda worker, message: False,
+        }
+
+    # -- engine -> workers
+
+    def deliver(self, messages: Sequence[Message]) -> None:
+        """Carry out what the engine says; messages about runs that are not here any more are dropped."""
+        for message in messages:
+            self._handlers[message["t"]](message)
+
+    def capacity(self) -> dict[str, int]:
+        """Count the free slots of each kind."""
+        if self.is_stopping or self.pool.version is None:
+            return {"async": 0, "sync": 0}
+        free_async = self.limits.async_slots - self._executing["async"] - len(self.pool.waiting_suspects)
+        return {
+            "async": max(0, free_async),
+            "sync": max(0, self.limits.sync_slots - self._executing["sync"]),
+        }
+
+    def find(self, run: str, token: int) -> Placement | None:
+        placement = self.runs.get(run)
+        return placement if placement is not None and placement.token == token else None
+
+    def evict(self, placement: Placement) -> None:
+        """Have a run unwound; its process is not waited for longer than `evict_grace`."""
+        self._endings.evict(placement)
+
+    def later(self, message: Message) -> None:
+        """Say something to the engine in the next turn of the loop."""
+        if not self._outbox:
+            self._loop.call_soon(self._flush)
+        self._outbox.append(message)
+
+    def _start(self, message: Message) -> None:
+        run: dict[str, Any] = message["run"]
+        identity, token = run["id"], run["token"]
+        version = self.pool.version
+        if version is None or self.is_stopping:
+            self.later(outcomes.lost([(identity, token)]))
+            return
+        kind = version.kinds.get(run["task"])
+        if kind is None:
+            self.later(outcomes.unknown_task(identity, token, run["task"], version.name))
+            return
+        stale = self.runs.get(identity)
+        if stale is not None:
+            self._abandon(stale)
+        worker = self._choose(kind, version, identity)
+        if worker is None:
+            self.pool.waiting_suspects.append(message)
+        else:
+            self._place(worker, message)
+
+    def _choose(self, kind: Kind, version: VersionProcess, run: str) -> WorkerProcess | None:
+        return self.pool.take_sync(version) if kind == "sync" else self.pool.take_async(version, run)
+
+    def _place(self, worker: WorkerProcess, message: Message) -> None:
+        run: dict[str, Any] = message["run"]
+        placement = Placement(
+            run["id"],
+            run["token"],
+            run.get("attempt", 1),
+            worker,
+            run.get("max_duration_ms"),
+            run.get("usage_ms") or 0,
+            self._loop.time(),
+        )
+        self.runs[placement.run] = worker.runs[placement.run] = placement
+        self._executing[worker.kind] += 1
+        worker.executions += 1
+        worker.send_channel.send(message)
+        self._endings.watch_duration(placement)
+
+    def _resume(self, message: Message) -> None:
+        placement = self.find(message["run"], message["old"])
+        token = message["token"]
+        if placement is None or not placement.parked or placement.ending is not None or self.is_stopping:
+            self.later(outcomes.lost([(message["run"], token)]))
+            return
+        placement.token = token
+        placement.parked = placement.confirmed = False
+        placement.since = self._loop.time()
+        self._parked_sync.pop(placement.run, None)
+        self._executing[placement.worker.kind] += 1
+        placement.worker.send(message)
+        self._loop.call_later(self.limits.confirm, self._check_confirmed, placement, token)
+        self._endings.watch_duration(placement)
+
+    def _forward(self, message: Message) -> None:
+        placement = self.find(message["run"], message["token"])
+        if placement is not None:
+            placement.worker.send(message)
+
+    def _cancel(self, message: Message) -> None:
+        waiting = [start for start in self.pool.waiting_suspects if start["run"]["id"] == message["run"]]
+        for start in waiting:
+            self.pool.waiting_suspects.remove(start)
+        placement = self.find(message["run"], message["token"])
+        if placement is not None:
+            self._endings.cancel(placement, message)
+
+    def _evict(self, message: Message) -> None:
+        placement = self.find(message["run"], message["token"])
+        if placement is None:
+            self.later({"t": "evicted", "run": message["run"], "token": message["token"]})
+        else:
+            self.evict(placement)
+
+    def _check_confirmed(self, placement: Placement, token: int) -> None:
+        if self.runs.get(placement.run) is not placement or placement.token != token or placement.confirmed:
+            return
+        placement.worker.is_stuck = True
+        self._abandon(placement)
+        self.later(outcomes.lost([(placement.run, token)]))
+
+    def _abandon(self, placement: Placement) -> None:
+        """Forget a copy of a run that goes on elsewhere; a plain function's process ends with it."""
+        if placement.worker.kind == "sync":
+            placement.worker.kill()
+        else:
+            placement.worker.send({"t": "evict", "run": placement.run, "token": placement.token})
+        self.forget(placement)
+
+    # -- workers -> engine
+
+    def worker_said(self, worker: WorkerProcess, messages: list[Message]) -> None:
+        """Take note of what a worker says and pass it on."""
+        worker.is_stuck = False
+        passed = []
+        for message in messages:
+            hear = self._hearers.get(message["t"])
+            if hear is None or hear(worker, message):
+                passed.append(message)
+        if passed:
+            self._emit(passed)
+
+    def worker_printed(self, worker: WorkerProcess, lines: list[str]) -> None:
+        """Attribute lines to the run of a plain function's process; others are events."""
+        executing = worker.executing if worker.kind == "sync" else []
+        if not executing:
+            for line in lines:
+                self._tell(SupervisorEvent("output", line, {"pid": worker.pid}))
+            return
+        at, placement = round(time.time() * 1000), executing[0]
+        entries = [
+            {
+                "run": placement.run,
+                "attempt": placement.attempt,
+                "at": at,
+                "stream": "stdout",
+                "message": line,
+            }
+            for line in lines
+        ]
+        self._emit([{"t": "logs", "lines": entries}])
+
+    def worker_gone(self, worker: WorkerProcess, status: int | None) -> None:
+        """Decide what the end of a process means for each run in it."""
+        self.pool.forget(worker)
+        placements = list(worker.runs.values())
+        now = self._loop.time()
+        victims: list[Placement] = []
+        for placement in placements:
+            if placement.ending in ("cancelled", "timed_out"):
+                self.later(outcomes.ended(placement, now))
+            elif placement.parked or placement.ending == "evicted":
+                self.later(outcomes.evicted(placement))
+            else:
+                victims.append(placement)
+        self._judge(worker, victims, status, now)
+        for placement in placements:
+            self.forget(placement)
+        self.start_suspects()
+
+    def _judge(self, worker: WorkerProcess, victims: list[Placement], status: int | None, now: float) -> None:
+        if not victims:
+            return
+        if status is None or worker.culprit is not None or self.is_stopping:
+            self.later(outcomes.lost((victim.run, victim.token) for victim in victims))
+            return
+        runs = [victim.run for victim in victims]
+        text = f"A worker process ended with {describe_exit(status)} while executing {', '.join(runs[:3])}"
+        text += f" and {len(runs) - 3} more." if len(runs) > 3 else "."
+        self._tell(SupervisorEvent("worker_died", text, {"runs": runs, "status": status, "pid": worker.pid}))
+        if len(victims) == 1:
+            self.later(outcomes.crashed(victims[0], status, now))
+            return
+        self.pool.suspects.update(runs)
+        self.later(outcomes.lost((victim.run, victim.token) for victim in victims))
+
+    def _hear_end(self, worker: WorkerProcess, message: Message) -> bool:
+        placement = worker.runs.get(message["run"])
+        if placement is None or placement.token != message["token"]:
+            return False
+        self.pool.suspects.discard(placement.run)
+        self.forget(placement)
+        return True
+
+    def _hear_park(self, worker: WorkerProcess, message: Message) -> bool:
+        placement = worker.runs.get(message["run"])
+        if placement is None or placement.token != message["token"] or placement.parked:
+            return False
+        placement.parked = True
+        placement.used_ms = message["usage_ms"]
+        placement.confirmed = True
+        self._slot_freed(worker.kind)
+        if placement.ending is None:
+            placement.cancel_timers()
+        version = self.pool.version
+        if worker.kind == "sync":
+            self._parked_sync[placement.run] = placement
+        if version is None or worker.version != version.name or self.is_stopping:
+            self._loop.call_soon(self._evict_if_parked, placement)
+        elif len(self._parked_sync) > self.limits.parked:
+            self._loop.call_soon(self._evict_if_parked, next(iter(self._parked_sync.values())))
+        return True
+
+    def _evict_if_parked(self, placement: Placement) -> None:
+        if self.runs.get(placement.run) is placement and placement.parked and placement.ending is None:
+            self.evict(placement)
+
+    def _hear_resumed(self, worker: WorkerProcess, message: Message) -> bool:
+        placement = worker.runs.get(message["run"])
+        if placement is not None and placement.token == message["token"]:
+            placement.confirmed = True
+        return False
+
+    def _hear_blocked(self, worker: WorkerProcess, message: Message) -> bool:
+        worker.blocked_run = message["run"] or ""
+        who = f"run {message['run']}" if message["run"] else "something"
+        text = f"The event loop has been blocked by {who} for {message['ms']:.0f} ms:\n{message['stack']}"
+        self._tell(SupervisorEvent("blocked", text, dict(message)))
+        return False
+
+    def _hear_unblocked(self, worker: WorkerProcess, message: Message) -> bool:
+        self._tell(SupervisorEvent("unblocked", "The event loop runs again.", {"run": worker.blocked_run}))
+        worker.blocked_run = None
+        return False
+
+    # -- account
+
+    def forget(self, placement: Placement) -> None:
+        """Remove a run from its worker, and the worker too if nothing needs it any more."""
+        if self.runs.get(placement.run) is placement:
+            del self.runs[placement.run]
+        worker = placement.worker
+        if worker.runs.get(placement.run) is not placement:
+            return
+        del worker.runs[placement.run]
+        self._parked_sync.pop(placement.run, None)
+        placement.cancel_timers()
+        if not placement.parked:
+            self._slot_freed(worker.kind)
+        if not worker.runs and not worker.is_gone:
+            self.settle(worker)
+
+    def settle(self, worker: WorkerProcess) -> None:
+        """Keep an idle worker for the next run, or have it end."""
+        if not self.pool.give_back(worker):
+            worker.retire(_RETIRE_SECONDS)
+
+    def start_suspects(self) -> None:
+        """Start suspects that waited for others to end."""
+        while self.pool.version is not None and not self.is_stopping:
+            message = self.pool.next_suspect()
+            if message is None:
+                return
+            self._start(message)
+
+    def _slot_freed(self, kind: Kind) -> None:
+        self._executing[kind] -= 1
+        if self._capacity_told:
+            self._capacity_told = False
+            self._loop.call_soon(self._tell_capacity)
+
+    def _tell_capacity(self) -> None:
+        self._capacity_told = True
+        self._on_capacity()
+
+    def _flush(self) -> None:
+        messages, self._outbox = self._outbox, []
+        self._emit(messages)

@@ -1,0 +1,58 @@
+"""What a supervisor tells: bounds it keeps, outcomes of loading, events for people."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from triggerdev.protocol import Manifest, SourceProblem
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of a supervisor. Times are in seconds.
+
+    async_slots, sync_slots: runs that execute at once. spares: idle processes kept ahead. idle: idle processes
+    kept at most. parked: processes of waiting plain functions, beyond it the oldest is evicted. executions: runs
+    of one process before it is replaced. solo: crash suspects that run alone at once. cancel_grace: from cancel
+    until kill. timeout_grace: from the end of max_duration until kill. confirm: for the answer to a resume.
+    """
+
+    async_slots: int = 1000
+    sync_slots: int = 25
+    spares: int = 2
+    idle: int = 8
+    parked: int = 50
+    executions: int = 50
+    solo: int = 4
+    cancel_grace: float = 10
+    timeout_grace: float = 2
+    evict_grace: float = 10
+    confirm: float = 1
+    load_timeout: float = 60
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOutcome:
+    """What loading a version gave: a manifest, or problems. `files` were read (relative), also on failure."""
+
+    version: str
+    manifest: Manifest | None
+    problems: list[SourceProblem]
+    files: list[str]
+    took_ms: float
+
+    @property
+    def ok(self) -> bool:
+        return self.manifest is not None
+
+
+@dataclass(frozen=True, slots=True)
+class SupervisorEvent:
+    """Something for people to read.
+
+    `kind`: output (a line that no run printed), blocked, unblocked, threads (a module forbids to fork),
+    preload_failed, worker_died, version_died, recovered, recovery_failed. `data` has the details.
+    """
+
+    kind: str
+    message: str
+    data: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,69 @@
+"""Which Python runs the user's code, and how our programs are started with it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import triggerdev
+from triggerdev import errors
+from triggerdev._version import __version__
+
+_CHECK_SECONDS = 30
+_ASK_VERSION = "from triggerdev._version import __version__; print(__version__)"
+_RUN_MODULE = "import runpy, sys; sys.path.append({home!r}); runpy.run_module({module!r}, run_name='__main__', alter_sys=True)"
+
+
+def find_interpreter(root: Path) -> Path:
+    """Return the interpreter of the `.venv` beside the config, else the running one."""
+    for candidate in (root / ".venv" / "bin" / "python", root / ".venv" / "Scripts" / "python.exe"):
+        if candidate.is_file():
+            return candidate
+    return Path(sys.executable)
+
+
+def check_interpreter(interpreter: Path) -> None:
+    """Make sure that an interpreter has this version of triggerdev.
+
+    Raises EnvironmentProblemError, which says how to install it, when it has none or another one, or does not run.
+    """
+    if _is_running(interpreter):
+        return
+    try:
+        answer = subprocess.run(
+            [interpreter, "-P", "-c", _ASK_VERSION],
+            capture_output=True,
+            text=True,
+            timeout=_CHECK_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise errors.EnvironmentProblemError(
+            f"The project's interpreter {interpreter} does not run: {error}. Create the environment again: "
+            f"python -m venv {interpreter.parents[1]}"
+        ) from error
+    install = f"Install it there: {interpreter} -m pip install triggerdev=={__version__}"
+    if answer.returncode != 0:
+        raise errors.EnvironmentProblemError(
+            f"The project's interpreter {interpreter} cannot import triggerdev, so it cannot run tasks. {install}"
+        )
+    found = answer.stdout.strip()
+    if found != __version__:
+        raise errors.EnvironmentProblemError(
+            f"The project's interpreter {interpreter} has triggerdev {found}, but this command is {__version__}; "
+            f"they must agree. {install}"
+        )
+
+
+def module_command(interpreter: Path, module: str) -> list[str]:
+    """Return the command line that runs one of our modules as a program, without the current folder on its path.
+
+    The running interpreter finds the package that is running now, also when it is a source checkout.
+    """
+    if not _is_running(interpreter):
+        return [str(interpreter), "-P", "-m", module]
+    home = str(Path(triggerdev.__path__[0]).parent)
+    return [str(interpreter), "-P", "-c", _RUN_MODULE.format(home=home, module=module)]
+
+
+def _is_running(interpreter: Path) -> bool:
+    return interpreter == Path(sys.executable)

@@ -1,0 +1,99 @@
+"""The main loops of worker processes: one event loop for many runs, or one run at a time.
+
+supervisor -> worker   start, resume, op_done, reply, cancel, evict; ping; shutdown
+worker -> supervisor   welcome; op, park, done, evicted, logs; resumed {run, token}; pong;
+                       blocked {run, token, ms, stack}; unblocked
+"""
+
+import asyncio
+import atexit
+import os
+import signal
+import socket
+from types import FrameType
+
+from triggerdev.protocol import Message
+from triggerdev.worker.channel import AsyncChannel, BlockingChannel
+from triggerdev.worker.executor import AsyncExecutor, SyncExecutor
+from triggerdev.worker.project import ImportedProject
+from triggerdev.worker.watchdog import Watchdog
+
+INTERRUPTS = {signal.SIGUSR1: "cancelled", signal.SIGUSR2: "timed_out", signal.SIGTERM: "evicted"}
+
+
+def run_worker(kind: str, sock: socket.socket, project: ImportedProject) -> None:
+    """Execute runs of one kind, "async" or "sync", until the supervisor says shutdown or is gone."""
+    signal.signal(signal.SIGINT, lambda *_: None)  # not SIG_IGN, which programs of tasks would inherit
+    if kind == "async":
+        asyncio.run(_serve(sock, project))
+    else:
+        SyncWorker(BlockingChannel(sock), project).run()
+    atexit._run_exitfuncs()
+
+
+async def _serve(sock: socket.socket, project: ImportedProject) -> None:
+    worker = AsyncWorker(sock, project)
+    await worker.run()
+
+
+class AsyncWorker:
+    """Runs an executor on an event loop."""
+
+    def __init__(self, sock: socket.socket, project: ImportedProject) -> None:
+        self._closed = asyncio.Event()
+        self._channel = AsyncChannel(sock, self._on_messages, self._closed.set)
+        self._executor = AsyncExecutor(project.project, self._channel)
+        self._watchdog = Watchdog(self._executor.find_run, self._channel)
+
+    async def run(self) -> None:
+        """Serve until shutdown."""
+        for number in INTERRUPTS:
+            signal.signal(number, self._interrupt)
+        self._channel.send({"t": "welcome", "pid": os.getpid()})
+        self._watchdog.start()
+        await self._closed.wait()
+        self._channel.close()
+
+    def _on_messages(self, messages: list[Message]) -> None:
+        for message in messages:
+            kind = message["t"]
+            if kind == "resume":
+                self._channel.send({"t": "resumed", "run": message["run"], "token": message["token"]})
+            if kind == "ping":
+                self._channel.send({"t": "pong"})
+            elif kind == "shutdown":
+                self._closed.set()
+            else:
+                self._executor.handle(message)
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        self._watchdog.interrupt(INTERRUPTS[signal.Signals(number)])
+
+
+class SyncWorker:
+    """Runs an executor on the main thread, one run at a time."""
+
+    def __init__(self, channel: BlockingChannel, project: ImportedProject) -> None:
+        self._channel = channel
+        self._executor = SyncExecutor(project.project, channel)
+
+    def run(self) -> None:
+        """Serve until shutdown."""
+        for number in INTERRUPTS:
+            signal.signal(number, self._interrupt)
+        self._channel.send({"t": "welcome", "pid": os.getpid()})
+        while (message := self._channel.receive()) is not None:
+            kind = message["t"]
+            if kind == "start":
+                self._executor.execute(message)
+            elif kind == "ping":
+                self._channel.send({"t": "pong"})
+            elif kind == "shutdown":
+                return
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        reason = INTERRUPTS[signal.Signals(number)]
+        if self._channel.busy:
+            self._channel.defer(lambda: self._executor.interrupt(reason))
+        else:
+            self._executor.interrupt(reason)

@@ -1,0 +1,117 @@
+"""A version process: has imported one version of the user's code, and forks the workers that execute it.
+
+supervisor -> version   load {version, settings}; fork {worker, kind} + socket and output pipe
+version -> supervisor   importing {file}; loaded {manifest, modules} | load_failed {problems, files};
+                        forked {worker, pid}; unforkable {threads}; exited {worker, pid, status}
+"""
+
+import gc
+import os
+import signal
+import socket
+import sys
+import tempfile
+import time
+from typing import IO
+
+from triggerdev import _json
+from triggerdev.protocol import Load, Message
+from triggerdev.worker import forking, processes
+from triggerdev.worker.channel import ControlChannel
+from triggerdev.worker.project import ImportedProject, import_project
+
+
+def run_version(sock: socket.socket) -> None:
+    """Serve one version on the given socket until the supervisor closes it."""
+    control = ControlChannel(sock)
+    received = control.receive()
+    if received is None:
+        return
+    load: Load = received[0][0]  # type: ignore[assignment]  # the supervisor's first message, by protocol
+    project = _load(control, load)
+    if project is not None:
+        Version(control, load, project).run()
+
+
+class Version:
+    """Forks workers on command and reports their ends."""
+
+    def __init__(self, control: ControlChannel, load: Load, project: ImportedProject) -> None:
+        self._control = control
+        self._load = load
+        self._project = project
+        self._workers: dict[int, int] = {}
+        self._told_threads = False
+        self._nursery = forking.Nursery(control, self._report_exit)
+        # An interrupt may arrive before a new worker has its own handlers; by default it would end the worker.
+        for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+
+    def run(self) -> None:
+        """Serve until the control channel ends, then kill what is left."""
+        gc.freeze()  # workers share these pages until they write to them
+        while (received := self._nursery.receive()) is not None:
+            messages, fds = received
+            for message in messages:
+                if message["t"] == "fork":
+                    self._start_worker(message, *fds)
+        self._nursery.kill_all()
+
+    def _start_worker(self, message: Message, channel: int, output: int) -> None:
+        kind = message["kind"]
+        if processes.thread_count() > 1:
+            pid = self._spawn(kind, channel, output)
+        else:
+            pid = self._nursery.fork(lambda: self._become_worker(kind, channel, output))
+        self._workers[pid] = message["worker"]
+        self._control.send({"t": "forked", "worker": message["worker"], "pid": pid})
+        os.close(channel)
+        os.close(output)
+
+    def _become_worker(self, kind: str, channel: int, output: int) -> None:
+        from triggerdev.worker.running import run_worker
+
+        forking.redirect_output(output)
+        run_worker(kind, socket.socket(fileno=channel), self._project)
+
+    def _spawn(self, kind: str, channel: int, output: int) -> int:
+        from pathlib import Path
+
+        from triggerdev.worker.interpreter import module_command
+
+        if not self._told_threads:
+            self._control.send({"t": "unforkable", "threads": self._project.manifest["threads"]})
+            self._told_threads = True
+        with _load_file(self._load) as file:
+            arguments = [str(os.getpid()), kind, str(channel), str(file.fileno())]
+            command = [*module_command(Path(sys.executable), "triggerdev.worker.spawned"), *arguments]
+            return self._nursery.spawn(command, (channel, file.fileno()), output)
+
+    def _report_exit(self, pid: int, status: int) -> None:
+        worker = self._workers.pop(pid)
+        self._control.send({"t": "exited", "worker": worker, "pid": pid, "status": status})
+
+
+def _load(control: ControlChannel, load: Load) -> ImportedProject | None:
+    started = time.perf_counter()
+    settings = load["settings"]
+    project = import_project(
+        settings, load["version"], lambda file: control.send({"t": "importing", "file": file})
+    )
+    took_ms = (time.perf_counter() - started) * 1000
+    forking.flush_output()
+    answer: Message = {"version": load["version"], "took_ms": took_ms}
+    if project.problems:
+        control.send({**answer, "t": "load_failed", "problems": project.problems, "files": project.files})
+        return None
+    control.send({**answer, "t": "loaded", "manifest": project.manifest, "modules": project.modules})
+    return project
+
+
+def _load_file(load: Load) -> IO[bytes]:
+    """Write the load message into an unnamed file: settings hold a key, so they are no arguments."""
+    file = tempfile.TemporaryFile()
+    file.write(_json.dump_bytes(load))
+    file.flush()
+    file.seek(0)
+    return file

@@ -1,0 +1,74 @@
+"""Notices that a task blocks the event loop it shares, and names the run and the line."""
+
+import asyncio
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from triggerdev import errors
+from triggerdev.worker.channel import AsyncChannel
+
+BLOCKED_SECONDS = 1.0
+_BEAT_SECONDS = 0.25
+_MAX_FRAMES = 12
+_SIGNALS = {
+    "cancelled": errors.RunCancelled,
+    "timed_out": errors.RunTimedOut,
+    "evicted": errors.RunEvicted,
+}
+
+FindRun = Callable[["asyncio.Task[Any]"], tuple[str, int] | None]
+
+
+class Watchdog:
+    """A daemon thread that watches the loop's beat; `find_run` tells which (run, token) a task belongs to."""
+
+    def __init__(self, find_run: FindRun, channel: AsyncChannel) -> None:
+        self._find_run = find_run
+        self._channel = channel
+        self._loop = asyncio.get_running_loop()
+        self._loop_thread = threading.get_ident()
+        self._beat = time.monotonic()
+        self._is_blocked = False
+        self._blocking_task: asyncio.Task[Any] | None = None
+
+    def start(self) -> None:
+        """Start to watch; loop thread only."""
+        self._tick()
+        threading.Thread(target=self._watch, name="triggerdev-watchdog", daemon=True).start()
+
+    def interrupt(self, reason: str) -> None:
+        """Raise in the code that blocks the loop; called by a signal handler, on the loop's thread."""
+        task = self._blocking_task
+        if task is not None and asyncio.current_task(self._loop) is task:
+            raise _SIGNALS[reason]
+
+    def _tick(self) -> None:
+        self._beat = time.monotonic()
+        if self._is_blocked:
+            self._is_blocked = False
+            self._blocking_task = None
+            self._channel.send({"t": "unblocked"})
+        self._loop.call_later(_BEAT_SECONDS, self._tick)
+
+    def _watch(self) -> None:
+        while not self._channel.is_closed:
+            time.sleep(_BEAT_SECONDS)
+            late = time.monotonic() - self._beat
+            if late > BLOCKED_SECONDS and not self._is_blocked:
+                self._is_blocked = True
+                self._report(late)
+
+    def _report(self, late: float) -> None:
+        task = asyncio.current_task(self._loop)
+        self._blocking_task = task
+        found = self._find_run(task) if task is not None else None
+        run, token = found or (None, None)
+        frame = sys._current_frames().get(self._loop_thread)
+        lines = traceback.format_stack(frame)[-_MAX_FRAMES:] if frame is not None else []
+        self._channel.send_from_thread(
+            {"t": "blocked", "run": run, "token": token, "ms": round(late * 1000), "stack": "".join(lines)}
+        )

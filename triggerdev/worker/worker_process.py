@@ -1,0 +1,169 @@
+"""The supervisor's side of one worker process, and of the runs that are placed on it."""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from triggerdev.protocol import Message
+from triggerdev.worker import processes
+from triggerdev.worker.channel import AsyncChannel
+from triggerdev.worker.output import OutputReader
+
+Kind = Literal["async", "sync"]
+_STATUS_SECONDS = 0.5
+
+
+@dataclass(slots=True, eq=False)
+class Placement:
+    """A run on a worker: executing, or parked there while it waits.
+
+    `since` is the loop's time at which it began to execute, `used_ms` the compute time before that; `ending` is
+    the outcome it has been told to come to.
+    """
+
+    run: str
+    token: int
+    attempt: int
+    worker: "WorkerProcess"
+    max_ms: int | None
+    used_ms: float
+    since: float
+    parked: bool = False
+    confirmed: bool = True
+    ending: Literal["cancelled", "timed_out", "evicted"] | None = None
+    timers: list[asyncio.TimerHandle] = field(default_factory=list)
+
+    def usage_ms(self, now: float) -> float:
+        return self.used_ms if self.parked else self.used_ms + (now - self.since) * 1000
+
+    def cancel_timers(self) -> None:
+        for timer in self.timers:
+            timer.cancel()
+        self.timers.clear()
+
+
+class WorkerListener(Protocol):
+    """Who hears of a worker's messages, lines and end."""
+
+    def worker_said(self, worker: "WorkerProcess", messages: list[Message]) -> None: ...
+    def worker_printed(self, worker: "WorkerProcess", lines: list[str]) -> None: ...
+    def worker_gone(self, worker: "WorkerProcess", status: int | None) -> None: ...
+
+
+class WorkerProcess:
+    """A worker: its channel, its output, its runs. `status` None stands for an end that nobody could observe."""
+
+    def __init__(self, number: int, kind: Kind, version: str, listener: WorkerListener) -> None:
+        self.number = number
+        self.kind = kind
+        self.version = version
+        self.runs: dict[str, Placement] = {}
+        self.executions = 0
+        self.pid: int | None = None
+        self.is_solo = False
+        self.is_retiring = False
+        self.is_gone = False
+        self.is_stuck = False
+        self.blocked_run: str | None = None
+        self.culprit: str | None = None
+        self._listener = listener
+        self._loop = asyncio.get_running_loop()
+        self._is_ready = False
+        self._is_killed = False
+        self._signals: list[signal.Signals] = []
+        self._kill_timer: asyncio.TimerHandle | None = None
+        self._status_timer: asyncio.TimerHandle | None = None
+        ours, theirs = socket.socketpair()
+        output, child_output = os.pipe()
+        self.child_fds = [theirs.detach(), child_output]
+        self.send_channel = AsyncChannel(ours, self._receive, self._channel_closed)
+        self._output = OutputReader(output, lambda lines: listener.worker_printed(self, lines))
+
+    @property
+    def is_idle(self) -> bool:
+        return not self.runs
+
+    @property
+    def executing(self) -> list[Placement]:
+        return [placement for placement in self.runs.values() if not placement.parked]
+
+    @property
+    def parked(self) -> list[Placement]:
+        return [placement for placement in self.runs.values() if placement.parked]
+
+    def send(self, message: Message) -> None:
+        self.send_channel.send(message)
+
+    def interrupt(self, number: signal.Signals) -> None:
+        """Send a signal, as soon as the worker has its handlers."""
+        if self.is_gone:
+            return
+        if not self._is_ready or self.pid is None:
+            self._signals.append(number)
+            return
+        try:
+            os.kill(self.pid, number)
+        except ProcessLookupError:
+            pass  # its end is being reported
+
+    def retire(self, grace: float) -> None:
+        """Have the worker end by itself; it is killed after `grace` seconds."""
+        if self.is_retiring or self.is_gone:
+            return
+        self.is_retiring = True
+        self.send({"t": "shutdown"})
+        self._kill_timer = self._loop.call_later(grace, self.kill)
+
+    def kill(self) -> None:
+        """Kill the worker and the programs in its process group."""
+        self._is_killed = self.is_retiring = True
+        if self.pid is not None and not self.is_gone:
+            processes.kill_group(self.pid)
+
+    def forked(self, pid: int) -> None:
+        """Take note of the process id."""
+        self.pid = pid
+        if self._is_killed:
+            self.kill()
+
+    def exited(self, status: int | None) -> None:
+        """Take note of the end: first what the process still said, then the listener is told."""
+        if self.is_gone:
+            return
+        self.send_channel.drain()
+        self._output.drain()
+        self.is_gone = True
+        for timer in (self._kill_timer, self._status_timer):
+            if timer is not None:
+                timer.cancel()
+        self.send_channel.close()
+        self._output.close()
+        self._listener.worker_gone(self, status)
+
+    def _receive(self, messages: list[Message]) -> None:
+        if not self._is_ready:
+            messages = self._take_welcome(messages)
+        self._listener.worker_said(self, messages)
+
+    def _take_welcome(self, messages: Sequence[Message]) -> list[Message]:
+        """Note that the worker has its signal handlers; it is its first message."""
+        welcome, *rest = messages
+        self._is_ready = True
+        self.pid = welcome["pid"]
+        for number in self._signals:
+            self.interrupt(number)
+        self._signals.clear()
+        return rest
+
+    def _channel_closed(self) -> None:
+        """Wait for the exit status, which follows from the version process unless that is gone too."""
+        if not self.is_gone:
+            self._status_timer = self._loop.call_later(_STATUS_SECONDS, self._give_up_status)
+
+    def _give_up_status(self) -> None:
+        self.kill()
+        self.exited(None)
