@@ -68,6 +68,10 @@ class Api:
         finally:
             self._held.discard(task)
 
+    def is_holding(self) -> bool:
+        """Tell whether any long poll waits."""
+        return bool(self._held)
+
     def release(self) -> None:
         """Let every long poll answer now, and every later one at once."""
         self._stopping = True

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from triggerdev import _durations
+from triggerdev import _durations, _json
 from triggerdev.engine.model import Batch, LogEntry, Run, RunDetail, Schedule, Status, Token
 from triggerdev.engine.model import Environment as Env
 from triggerdev.protocol import ErrorInfo, TaskInfo
@@ -211,7 +211,14 @@ def token(found: Token, url: str, *, with_output: bool = False) -> Json:
         shown["outputIsError"] = found.output_is_error
         if found.output is not None:
             shown["output"] = found.output
+        elif found.output_is_error:
+            shown["output"] = _timeout_error(found)
     return shown
+
+
+def _timeout_error(found: Token) -> str:
+    at = iso(found.timeout_at or found.created_at)
+    return _json.dumps({"code": "TRIGGER_WAITPOINT_TIMEOUT", "message": f"Waitpoint timed out at {at}"})
 
 
 def _generator(cron: str) -> Json:

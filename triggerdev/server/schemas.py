@@ -301,7 +301,7 @@ class EventsAnswer(Wire):
 
 # -- waitpoint tokens ------------------------------------------------------------------------------------
 class TokenBody(Wire):
-    timeout: str | int | None = Field(
+    timeout: str | None = Field(
         None, description='A duration ("1h") or an ISO date; none: it never times out.'
     )
     idempotency_key: Annotated[str, Field(min_length=1, max_length=2048)] | None = None
