@@ -122,6 +122,7 @@ class Dispatcher:
         placement = Placement(
             run["id"],
             run["token"],
+            run["task"],
             run.get("attempt", 1),
             worker,
             run.get("max_duration_ms"),
@@ -204,17 +205,8 @@ class Dispatcher:
             for line in lines:
                 self._tell(SupervisorEvent("output", line, {"pid": worker.pid}))
             return
-        at, placement = round(time.time() * 1000), executing[0]
-        entries = [
-            {
-                "run": placement.run,
-                "attempt": placement.attempt,
-                "at": at,
-                "stream": "stdout",
-                "message": line,
-            }
-            for line in lines
-        ]
+        common = {"run": executing[0].run, "attempt": executing[0].attempt, "at": round(time.time() * 1000)}
+        entries = [{**common, "stream": "stdout", "message": line} for line in lines]
         self._emit([{"t": "logs", "lines": entries}])
 
     def worker_gone(self, worker: WorkerProcess, status: int | None) -> None:
@@ -290,9 +282,13 @@ class Dispatcher:
 
     def _hear_blocked(self, worker: WorkerProcess, message: Message) -> bool:
         worker.blocked_run = message["run"] or ""
-        who = f"run {message['run']}" if message["run"] else "something"
-        text = f"The event loop has been blocked by {who} for {message['ms']:.0f} ms:\n{message['stack']}"
-        self._tell(SupervisorEvent("blocked", text, dict(message)))
+        placement = worker.runs.get(worker.blocked_run)
+        who = f"Task {placement.task!r} (run {placement.run})" if placement else "Something"
+        text = f"{who} has blocked the event loop of all async tasks for {message['ms'] / 1000:.1f} s at "
+        text += f"{message['location']}: {message['source_line']}"
+        self._tell(
+            SupervisorEvent("blocked", text, {**message, "task": placement.task if placement else None})
+        )
         return False
 
     def _hear_unblocked(self, worker: WorkerProcess, message: Message) -> bool:

@@ -18,8 +18,8 @@ _SWEEP_SECONDS = 0.25
 class Endings:
     """Cancels, times out and evicts runs.
 
-    A plain function's process is interrupted by a signal. A coroutine is told by a message, as its loop normally
-    hears it; by a signal only if it is the one that blocks the loop.
+    A plain function's process is interrupted by a signal. A coroutine is told by a message, as its loop
+    normally hears it; by a signal only if it is the one that blocks the loop.
     """
 
     def __init__(self, dispatcher: "Dispatcher") -> None:

@@ -10,10 +10,11 @@ from triggerdev.protocol import Manifest, SourceProblem
 class Limits:
     """Bounds of a supervisor. Times are in seconds.
 
-    async_slots, sync_slots: runs that execute at once. spares: idle processes kept ahead. idle: idle processes
-    kept at most. parked: processes of waiting plain functions, beyond it the oldest is evicted. executions: runs
-    of one process before it is replaced. solo: crash suspects that run alone at once. cancel_grace: from cancel
-    until kill. timeout_grace: from the end of max_duration until kill. confirm: for the answer to a resume.
+    async_slots, sync_slots: runs that execute at once. spares: idle processes kept ahead. idle: idle
+    processes kept at most. parked: processes of waiting plain functions, beyond it the oldest is evicted.
+    executions: runs of one process before it is replaced. solo: crash suspects that run alone at once.
+    cancel_grace: from cancel until kill. timeout_grace: from the end of max_duration until kill.
+    evict_grace: from eviction until the run is given up. confirm: for the answer to a resume.
     """
 
     async_slots: int = 1000

@@ -1,8 +1,8 @@
 """The guard: the first process of a session. It runs no user code and outlives everything in its session.
 
-It is the parent of the template process. It holds one end of the lifeline, a socket pair whose other end only the
-supervisor's process has. When that end closes, for whatever reason, or when the template ends, the guard kills
-what is left: its session and its descendants, also those that moved to a session of their own.
+It is the parent of the template process. It holds one end of the lifeline, a socket pair whose other end only
+the supervisor's process has. When that end closes, for whatever reason, or when the template ends, the guard
+kills what is left: its session and its descendants, also those that moved to a session of their own.
 """
 
 import os

@@ -33,7 +33,7 @@ def is_user_file(file: str, root: Path) -> bool:
     inside = file[len(prefix) :]
     if sys.prefix.startswith(prefix) and file.startswith(f"{sys.prefix}{os.sep}"):
         return False
-    return _FOREIGN_FOLDERS.isdisjoint(inside.split(os.sep))
+    return _FOREIGN_FOLDERS.isdisjoint(Path(inside).parts)
 
 
 class Sources:

@@ -1,7 +1,7 @@
-"""Imports a project once, in a clean process, to learn what tasks it has: for builds, CI and `trigger tasks list`.
+"""Imports a project once, in a clean process, to learn what tasks it has: for builds, CI and listings.
 
-As a program (`python -m triggerdev.worker.indexing RESULT_FD`) it reads the settings from stdin and writes the
-result to a file descriptor of its own, so that nothing that user code prints can break it.
+As a program (`python -m triggerdev.worker.indexing RESULT_FD`) it reads the settings from stdin and writes
+the result to a file descriptor of its own, so that nothing that user code prints can break it.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from triggerdev.worker.interpreter import module_command
 _OUTPUT_SHOWN = 2000
 
 
-class ProblemsFound(errors.BuildError):  # noqa: N818 - it is a BuildError; the name says which
+class ProblemsFound(errors.BuildError):
     """A project that cannot be imported; `problems` are the single mistakes."""
 
     def __init__(self, problems: Sequence[SourceProblem]) -> None:
@@ -86,7 +86,8 @@ def _run(
             process.communicate(_json.dump_bytes(settings), timeout)
         except subprocess.TimeoutExpired:
             raise errors.BuildError(
-                f"Importing the project did not finish within {timeout:g} s. Something at module level waits or loops."
+                f"Importing the project did not finish within {timeout:g} s. "
+                "Something at module level waits or loops."
             ) from None
         finally:
             _end(process)
@@ -110,8 +111,9 @@ def main(arguments: Sequence[str]) -> int:
     from triggerdev.worker.project import import_project
 
     settings: Any = _json.loads(sys.stdin.buffer.read())
-    with open(os.devnull, "rb") as null:
-        os.dup2(null.fileno(), 0)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
     fd = int(arguments[0])
     os.set_inheritable(fd, False)
     project = import_project(settings, "index")

@@ -10,7 +10,10 @@ from triggerdev._version import __version__
 
 _CHECK_SECONDS = 30
 _ASK_VERSION = "from triggerdev._version import __version__; print(__version__)"
-_RUN_MODULE = "import runpy, sys; sys.path.append({home!r}); runpy.run_module({module!r}, run_name='__main__', alter_sys=True)"
+_RUN_MODULE = (
+    "import runpy, sys; sys.path.append({home!r}); "
+    "runpy.run_module({module!r}, run_name='__main__', alter_sys=True)"
+)
 
 
 def find_interpreter(root: Path) -> Path:
@@ -24,7 +27,7 @@ def find_interpreter(root: Path) -> Path:
 def check_interpreter(interpreter: Path) -> None:
     """Make sure that an interpreter has this version of triggerdev.
 
-    Raises EnvironmentProblemError, which says how to install it, when it has none or another one, or does not run.
+    Raises EnvironmentProblemError, which says how to install it, when it has none or another one.
     """
     if _is_running(interpreter):
         return
@@ -44,18 +47,19 @@ def check_interpreter(interpreter: Path) -> None:
     install = f"Install it there: {interpreter} -m pip install triggerdev=={__version__}"
     if answer.returncode != 0:
         raise errors.EnvironmentProblemError(
-            f"The project's interpreter {interpreter} cannot import triggerdev, so it cannot run tasks. {install}"
+            f"The project's interpreter {interpreter} cannot import triggerdev, so it cannot run tasks. "
+            f"{install}"
         )
     found = answer.stdout.strip()
     if found != __version__:
         raise errors.EnvironmentProblemError(
-            f"The project's interpreter {interpreter} has triggerdev {found}, but this command is {__version__}; "
-            f"they must agree. {install}"
+            f"The project's interpreter {interpreter} has triggerdev {found}, but this command is "
+            f"{__version__}; they must agree. {install}"
         )
 
 
 def module_command(interpreter: Path, module: str) -> list[str]:
-    """Return the command line that runs one of our modules as a program, without the current folder on its path.
+    """Return the command line that runs one of our modules, without the current folder on its path.
 
     The running interpreter finds the package that is running now, also when it is a source checkout.
     """

@@ -23,8 +23,8 @@ _DEFAULT_FOLDER = "./trigger"
 class LoadedProject:
     """What importing a project gave. With `problems` the rest is incomplete.
 
-    `files` are the user's files that were read (relative, sorted), `modules` the full names of other modules in
-    the order of their import, `packages` their top-level names, `threads` the modules that left one running.
+    `files` are the user's files that were read (relative, sorted), `modules` the full names of other modules
+    in the order of their import, `packages` their top-level names, `threads` what left a thread running.
     """
 
     root: Path

@@ -1,4 +1,4 @@
-"""Which worker gets a run: the shared event loop, a process of the warm pool, or a process for a suspect alone."""
+"""Which worker gets a run: the shared event loop, a process of the warm pool, or one for a suspect alone."""
 
 from collections import deque
 
@@ -11,8 +11,8 @@ from triggerdev.worker.worker_process import WorkerProcess
 class Pool:
     """The workers of the current version that can take runs.
 
-    `suspects` are runs that executed in a shared process when it died: each runs alone until it ends, so that the
-    one that kills its process is found and the others are not disturbed again.
+    `suspects` are runs that executed in a shared process when it died: each runs alone until it ends, so that
+    the one that kills its process is found and the others are not disturbed again.
     """
 
     def __init__(self, limits: Limits) -> None:

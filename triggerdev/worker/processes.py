@@ -1,7 +1,7 @@
 """What the operating system knows of our processes: parents, sessions, threads, signals on a parent's death.
 
-Linux gives all of it through /proc and prctl. Elsewhere `ps` lists processes, and a worker notices its parent's
-death only by the end of its socket.
+Linux gives all of it through /proc and prctl. Elsewhere `ps` lists processes, and a worker notices its
+parent's death only by the end of its socket.
 """
 
 import ctypes

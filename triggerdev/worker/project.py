@@ -1,7 +1,8 @@
-"""A project that has been imported, in the two forms others need: what the executor runs, and the manifest."""
+"""A project that has been imported, in two forms: what the executor runs, and the manifest."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from triggerdev.protocol import Manifest, SourceProblem, WorkerSettings
 from triggerdev.sdk import registry
@@ -13,6 +14,7 @@ from triggerdev.worker.executor import Project, describe_tasks
 class ImportedProject:
     """The tasks of a version, ready to execute; with `problems` it is not."""
 
+    root: Path
     project: Project
     manifest: Manifest
     modules: list[str]
@@ -39,4 +41,4 @@ def import_project(
         threads=loaded.threads,
         hash=loaded.hash,
     )
-    return ImportedProject(project, manifest, loaded.modules, loaded.files, problems)
+    return ImportedProject(loaded.root, project, manifest, loaded.modules, loaded.files, problems)

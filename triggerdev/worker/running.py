@@ -2,7 +2,7 @@
 
 supervisor -> worker   start, resume, op_done, reply, cancel, evict; ping; shutdown
 worker -> supervisor   welcome; op, park, done, evicted, logs; resumed {run, token}; pong;
-                       blocked {run, token, ms, stack}; unblocked
+                       blocked {run, token, ms, location, source_line, stack}; unblocked
 """
 
 import asyncio
@@ -43,7 +43,7 @@ class AsyncWorker:
         self._closed = asyncio.Event()
         self._channel = AsyncChannel(sock, self._on_messages, self._closed.set)
         self._executor = AsyncExecutor(project.project, self._channel)
-        self._watchdog = Watchdog(self._executor.find_run, self._channel)
+        self._watchdog = Watchdog(self._executor.find_run, self._channel, project.root)
 
     async def run(self) -> None:
         """Serve until shutdown."""

@@ -1,7 +1,7 @@
 """A worker that imports the user's code by itself, for versions in which a thread forbids to fork.
 
-Started as `python -m triggerdev.worker.spawned PARENT_PID KIND CHANNEL_FD LOAD_FD`; the file LOAD_FD holds the
-`load` message.
+Started as `python -m triggerdev.worker.spawned PARENT_PID KIND CHANNEL_FD LOAD_FD`; the file LOAD_FD holds
+the `load` message.
 """
 
 import os

@@ -67,7 +67,7 @@ class Supervisor:
         self._template = self._new_template()
 
     async def stop(self, grace: float) -> None:
-        """End everything: runs are unwound, and killed after `grace` seconds; they resume by replay elsewhere.
+        """End everything: runs are unwound, and killed after `grace` seconds; they resume by replay.
 
         Returns when no process is left.
         """
@@ -107,8 +107,8 @@ class Supervisor:
     async def load(self, version: str) -> LoadOutcome:
         """Import the code as it is now, as a new version, without sending runs to it yet.
 
-        A version that was loaded before and never activated is dropped. Raises EnvironmentProblemError when the
-        interpreter does not start.
+        A version that was loaded before and never activated is dropped. Raises EnvironmentProblemError when
+        the interpreter does not start.
         """
         if version in self._versions:
             raise errors.UsageError(f"Version {version!r} is loaded already.")
@@ -130,7 +130,10 @@ class Supervisor:
         return outcome
 
     def activate(self, version: str) -> None:
-        """Send new runs to this version. The previous one finishes what it executes; what waits there is evicted."""
+        """Send new runs to this version.
+
+        The previous one finishes what it executes; what waits there is evicted.
+        """
         current = self._versions[version]
         previous = self._dispatcher.pool.version
         if previous is current:
@@ -149,7 +152,7 @@ class Supervisor:
     # -- runs
 
     def deliver(self, messages: Sequence[Message]) -> None:
-        """Hand over messages of the engine; start takes a slot, whether `capacity` shows a free one or not."""
+        """Hand over messages of the engine; `start` takes a slot even if `capacity` shows none."""
         self._dispatcher.deliver(messages)
 
     def capacity(self) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """The template process: has imported third-party modules, and forks a version process for each code version.
 
-Started as `python -m triggerdev.worker.template CONTROL_FD LIFELINE_FD ROOT`. The started process stays as the guard;
-its first child becomes the template.
+Started as `python -m triggerdev.worker.template CONTROL_FD LIFELINE_FD ROOT`. The started process stays as
+the guard; its first child becomes the template.
 
     supervisor -> template   preload {modules}; fork_version {version} + socket; kill_version {version}
     template -> supervisor   ready; preloaded {failed, threads}; exited {version, pid, status}
@@ -69,7 +69,7 @@ class Template:
 
 
 def preload(modules: Sequence[str], root: Path) -> dict[str, Any]:
-    """Import modules; returns `failed` (names that cannot be imported) and `threads` (names that left a thread).
+    """Import modules; returns `failed` (they cannot be imported) and `threads` (they left a thread running).
 
     Modules of the project itself that came along are forgotten again: each version imports its own.
     """

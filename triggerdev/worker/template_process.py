@@ -19,8 +19,8 @@ from triggerdev.worker.output import OutputReader
 class TemplateProcess:
     """One started template: forks versions, preloads modules, and ends with everything below it.
 
-    `on_message` gets what the template says, `on_gone` is called once when guard and template have ended without
-    having been told to.
+    `on_message` gets what the template says, `on_gone` is called once when guard and template have ended
+    without having been told to.
     """
 
     def __init__(

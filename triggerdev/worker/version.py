@@ -43,7 +43,7 @@ class Version:
         self._workers: dict[int, int] = {}
         self._told_threads = False
         self._nursery = forking.Nursery(control, self._report_exit)
-        # An interrupt may arrive before a new worker has its own handlers; by default it would end the worker.
+        # An interrupt may arrive before a new worker has its handlers; by default it would end the worker.
         for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
 
@@ -110,7 +110,7 @@ def _load(control: ControlChannel, load: Load) -> ImportedProject | None:
 
 def _load_file(load: Load) -> IO[bytes]:
     """Write the load message into an unnamed file: settings hold a key, so they are no arguments."""
-    file = tempfile.TemporaryFile()
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
     file.write(_json.dump_bytes(load))
     file.flush()
     file.seek(0)

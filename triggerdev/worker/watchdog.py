@@ -6,10 +6,13 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from triggerdev import errors
 from triggerdev.worker.channel import AsyncChannel
+from triggerdev.worker.importing import is_user_file
+from triggerdev.worker.problems import relative
 
 BLOCKED_SECONDS = 1.0
 _BEAT_SECONDS = 0.25
@@ -26,9 +29,10 @@ FindRun = Callable[["asyncio.Task[Any]"], tuple[str, int] | None]
 class Watchdog:
     """A daemon thread that watches the loop's beat; `find_run` tells which (run, token) a task belongs to."""
 
-    def __init__(self, find_run: FindRun, channel: AsyncChannel) -> None:
+    def __init__(self, find_run: FindRun, channel: AsyncChannel, root: Path) -> None:
         self._find_run = find_run
         self._channel = channel
+        self._root = root
         self._loop = asyncio.get_running_loop()
         self._loop_thread = threading.get_ident()
         self._beat = time.monotonic()
@@ -67,8 +71,25 @@ class Watchdog:
         self._blocking_task = task
         found = self._find_run(task) if task is not None else None
         run, token = found or (None, None)
-        frame = sys._current_frames().get(self._loop_thread)
-        lines = traceback.format_stack(frame)[-_MAX_FRAMES:] if frame is not None else []
+        frames = self._user_frames()
         self._channel.send_from_thread(
-            {"t": "blocked", "run": run, "token": token, "ms": round(late * 1000), "stack": "".join(lines)}
+            {
+                "t": "blocked",
+                "run": run,
+                "token": token,
+                "ms": round(late * 1000),
+                "location": f"{relative(frames[-1].filename, self._root)}:{frames[-1].lineno}"
+                if frames
+                else "",
+                "source_line": frames[-1].line if frames else "",
+                "stack": "".join(traceback.format_list(frames)),
+            }
         )
+
+    def _user_frames(self) -> list[traceback.FrameSummary]:
+        """List what the loop's thread executes, innermost last; user code only if there is any."""
+        frame = sys._current_frames().get(self._loop_thread)
+        frames = list(traceback.extract_stack(frame)) if frame is not None else []
+        return [entry for entry in frames if is_user_file(entry.filename, self._root)] or frames[
+            -_MAX_FRAMES:
+        ]

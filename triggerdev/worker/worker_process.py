@@ -21,12 +21,13 @@ _STATUS_SECONDS = 0.5
 class Placement:
     """A run on a worker: executing, or parked there while it waits.
 
-    `since` is the loop's time at which it began to execute, `used_ms` the compute time before that; `ending` is
-    the outcome it has been told to come to.
+    `since` is the loop's time at which it began to execute, `used_ms` the compute time before that; `ending`
+    is the outcome it has been told to come to.
     """
 
     run: str
     token: int
+    task: str
     attempt: int
     worker: "WorkerProcess"
     max_ms: int | None
@@ -55,7 +56,7 @@ class WorkerListener(Protocol):
 
 
 class WorkerProcess:
-    """A worker: its channel, its output, its runs. `status` None stands for an end that nobody could observe."""
+    """A worker: its channel, its output, its runs."""
 
     def __init__(self, number: int, kind: Kind, version: str, listener: WorkerListener) -> None:
         self.number = number
