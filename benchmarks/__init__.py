@@ -1,0 +1,1 @@
+"""Measurements of triggerdev beside a peer, in one run."""
