@@ -22,7 +22,7 @@ from typing import Any
 
 from triggerdev import errors
 from triggerdev.build import files, keys, scripts, tokens
-from triggerdev.build.dependencies import FOLDER, requirements_file
+from triggerdev.build.dependencies import requirements_file
 from triggerdev.build.layers import requirement
 from triggerdev.build.plan import CORE, EXECUTED, Contribution, ImagePlan, Parts, PlanLayer
 from triggerdev.build.source import RUNTIME_REQUIREMENTS
@@ -182,6 +182,3 @@ def _document(layer: PlanLayer, parts: Parts) -> dict[str, Any]:
             "script": list(layer.script),
         }
     return document
-
-
-__all__ = ["APT", "FOLDER", "RESERVED", "fold"]

@@ -18,7 +18,8 @@ from triggerdev.build.plan import ImagePlan
 def write(folder: Path, plan: ImagePlan, document: dict[str, Any]) -> None:
     """Write a build folder; one that is there is replaced as a whole, or kept if this fails.
 
-    Raises BuildError for files that changed since they were read, EnvironmentProblemError for disk and permissions.
+    Raises BuildError for files that changed since they were read, EnvironmentProblemError for what the disk
+    refuses.
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)

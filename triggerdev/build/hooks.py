@@ -30,7 +30,7 @@ FOLDER = ".trigger/build"
 
 @dataclass(frozen=True)
 class EnvVariable:
-    """A variable that an extension (or "config") sets for the tasks; `override`: also where it has a value."""
+    """A variable that an extension (or "config") sets for the tasks; `override`: also if it has a value."""
 
     name: str
     extension: str
@@ -79,9 +79,9 @@ def run_extensions(
 ) -> BuildOutcome:
     """Load a project's extensions, run their hooks and find the files that they name.
 
-    `env` holds the known variables of the environment. Hooks run in an event loop of their own, so this is to be
-    called where none is running (`asyncio.to_thread` elsewhere). Raises ConfigError for extensions that cannot be
-    made, ExtensionError for hooks that raise, BuildError for files and layers that cannot be used.
+    `env` holds the known variables of the environment. Hooks run in an event loop of their own, so this is to
+    be called where none is running (`asyncio.to_thread` elsewhere). Raises ConfigError for extensions that
+    cannot be made, ExtensionError for hooks that raise, BuildError for files and layers that cannot be used.
     """
     run = _Run(loaded, target, environment, dict(env), log)
     with project_imports.project_imports(run.root):
@@ -104,13 +104,13 @@ class _Run:
         self.env = env
         self.warnings: list[str] = []
         self.mask = Masker()
-        self.mask.add_variables(env)
+        self.mask.add_variables({**loaded.environ, **env})
         self._log = log
         self._contexts: dict[str, BuildContext] = {}
 
     async def all(self) -> BuildOutcome:
         """Run everything, in file order of the extensions, hook by hook."""
-        extensions = load_extensions(self.loaded)
+        extensions = load_extensions(self.loaded, self.mask)
         ignore = Ignore(self.root, self.loaded.config.build.exclude)
         externals = await self._externals(extensions)
         for extension in extensions:
@@ -160,7 +160,6 @@ class _Run:
         return result
 
     def _failure(self, extension: LoadedExtension, hook: str, error: BaseException) -> errors.ExtensionError:
-        self.mask.add_variables(self.env)
         why = self.mask(origins.describe(error, self.root))
         return errors.ExtensionError(f"extension {extension.name!r}: its hook {hook} raised {why}")
 
@@ -218,7 +217,7 @@ class _Run:
         }
         for each in contributions:
             deploy = each.layer.deploy
-            self.mask.add(deploy.secret_env.values())
+            self.mask.add(deploy.secret_env)
             self.mask.add_variables(deploy.env)
             for values, secret in ((deploy.env, False), (deploy.secret_env, True)):
                 for name, value in values.items():

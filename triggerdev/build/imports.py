@@ -39,17 +39,20 @@ _KNOWN = {
 
 
 def unprovided(
-    source: Sequence[FileEntry], dependencies: Dependencies, externals: Iterable[str]
+    source: Sequence[FileEntry],
+    dependencies: Dependencies,
+    externals: Iterable[str],
+    further: frozenset[str] = frozenset(),
 ) -> list[tuple[str, str]]:
     """Find imports that nothing provides, as (import name, "file.py:line" of the first), sorted by name.
 
     Imports that a program can do without (those in `try ... except ImportError` or `if TYPE_CHECKING`) do not
-    count.
+    count. `further` are normalised names of distributions beside the project's own.
     """
     local = _local_names(source)
     declared = {name.partition(".")[0] for name in externals}
     installed = metadata.packages_distributions()
-    provided = _closure(dependencies)
+    provided = _closure(dependencies) | further
     missing: dict[str, str] = {}
     for entry in source:
         for name, line in _imports(entry):

@@ -15,6 +15,7 @@ import pydantic
 from triggerdev import errors
 from triggerdev.build import origins, project_imports
 from triggerdev.build.extension import HOOKS
+from triggerdev.build.secrecy import Masker
 from triggerdev.config import config_error
 from triggerdev.extensions import BUILT_IN, PLANNED
 
@@ -34,7 +35,7 @@ class LoadedExtension:
     hooks: object
 
 
-def load_extensions(loaded: LoadedConfig) -> list[LoadedExtension]:
+def load_extensions(loaded: LoadedConfig, mask: Masker) -> list[LoadedExtension]:
     """Make the extensions of a project, in file order; call it within `project_imports`.
 
     Raises ConfigError with all mistakes, each with file:line:column.
@@ -43,7 +44,7 @@ def load_extensions(loaded: LoadedConfig) -> list[LoadedExtension]:
     problems: list[errors.Diagnostic] = []
     for name, table in loaded.config.build.enabled_extensions().items():
         try:
-            made.append(_Loading(loaded, name, table).make())
+            made.append(_Loading(loaded, name, table, mask).make())
         except errors.ConfigError as error:
             problems += error.diagnostics
     if problems:
@@ -52,8 +53,9 @@ def load_extensions(loaded: LoadedConfig) -> list[LoadedExtension]:
 
 
 class _Loading:
-    def __init__(self, loaded: LoadedConfig, name: str, table: Extension) -> None:
+    def __init__(self, loaded: LoadedConfig, name: str, table: Extension, mask: Masker) -> None:
         self.loaded = loaded
+        self.mask = mask
         self.name = name
         self.table = table
         self.use = table.use or name
@@ -178,7 +180,8 @@ class _Loading:
 
     def _at(self, option: str) -> tuple[str | int, ...]:
         """Give the path of one option, which stands in the table itself or in its `options`."""
-        return (*self._options_path(), option)
+        base = ("build", "extensions", self.name)
+        return (*base, "options", option) if option in self.table.options else (*base, option)
 
     def _why(self, error: BaseException) -> str:
-        return origins.describe(error, Path(self.loaded.root))
+        return self.mask(origins.describe(error, Path(self.loaded.root)))

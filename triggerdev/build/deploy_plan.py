@@ -1,0 +1,240 @@
+"""From a loaded config to the whole plan of a deployment: `trigger deploy --dry-run` without its printing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from triggerdev import errors
+from triggerdev.build import (
+    cache,
+    dependencies,
+    document,
+    folder,
+    hooks,
+    imports,
+    render,
+    source,
+    tasks,
+    tokens,
+)
+from triggerdev.build.context import LogSink
+from triggerdev.build.fold import fold
+from triggerdev.build.plan import ImagePlan, Parts, PlanLayer
+from triggerdev.build.secrecy import Masker
+from triggerdev.config import config_error
+
+if TYPE_CHECKING:
+    from triggerdev.config import LoadedConfig
+
+_MINORS = (12, 13, 14, 11)
+"""Minor versions of Python 3 that runtime "python" can mean, the preferred one first."""
+_CLAUSE = re.compile(r"\s*(>=|<=|==|!=|~=|>|<)\s*3\.(\d+)(?:\.\S*)?\s*")
+
+
+@dataclass(frozen=True)
+class DeployPlan:
+    """A plan that a build could start from; `document` is its public form, `build_dir` was written."""
+
+    plan: ImagePlan
+    outcome: hooks.BuildOutcome
+    document: dict[str, Any]
+    build_dir: Path
+
+
+def make_plan(
+    loaded: LoadedConfig,
+    environment: str,
+    env: Mapping[str, str],
+    *,
+    log: LogSink | None = None,
+) -> DeployPlan:
+    """Run the extensions, index the tasks, fold the layers and write the build folder.
+
+    `env` holds the known variables of the environment. Neither network nor container engine are used. Raises
+    ConfigError and BuildError for everything that would keep a build from starting.
+    """
+    if not tokens.is_environment(environment):
+        raise errors.UsageError(
+            f"{environment!r} cannot be an environment's name: only letters, digits, '_' and '-' are possible"
+        )
+    _check_runtime(loaded)
+    outcome = hooks.run_extensions(loaded, "deploy", environment, env, log=log)
+    manifest = tasks.index(loaded)
+    parts = _parts(loaded, outcome)
+    plan = fold(parts, outcome.contributions)
+    record, problem = cache.read_record(loaded.root)
+    warnings = [*outcome.warnings, *([problem] if problem else []), *_unprovided(loaded, outcome, parts)]
+    built = _Document(plan, outcome, record, environment, warnings)
+    whole = built.make([tasks.describe(task) for task in manifest["tasks"]])
+    _refuse_secrets(render.render(plan), outcome.mask)
+    build_dir = loaded.root / hooks.FOLDER / environment
+    folder.write(build_dir, plan, {**whole, "image": _image(plan)})
+    if log is not None:
+        _explain(plan, parts, whole, log)
+    return DeployPlan(plan, outcome, whole, build_dir)
+
+
+def _check_runtime(loaded: LoadedConfig) -> None:
+    if not loaded.config.runtime.startswith("python"):
+        message = f"images for the runtime {loaded.config.runtime!r} are not part of this version"
+        raise config_error([loaded.diagnostic(("runtime",), message, help='use "python" or "python-3.12"')])
+    base = loaded.config.build.base_image
+    if base is not None and not tokens.is_image_reference(base):
+        hint = 'write "name:tag", "registry/name:tag" or "name@sha256:..."'
+        message = "this is no image reference"
+        raise config_error([loaded.diagnostic(("build", "base_image"), message, help=hint)])
+
+
+def _parts(loaded: LoadedConfig, outcome: hooks.BuildOutcome) -> Parts:
+    build = loaded.config.build
+    found = dependencies.find(loaded.root, build.dependencies)
+    base = build.base_image or f"python:{python_version(loaded.config.runtime, found)}-slim-bookworm"
+    return Parts(
+        loaded.config.runtime,
+        base,
+        tuple(build.platforms),
+        found,
+        source.runtime_files(),
+        outcome.source,
+        tuple(sorted(build.secrets)),
+    )
+
+
+def python_version(runtime: str, found: dependencies.Dependencies) -> str:
+    """Give the Python of the image, such as "3.12": that of the runtime, else one that the project allows."""
+    if runtime != "python":
+        return runtime.removeprefix("python-")
+    wanted = found.requires_python or ""
+    clauses = [match for part in wanted.split(",") if (match := _CLAUSE.fullmatch(part))]
+    for minor in _MINORS:
+        if all(_allows(match[1], int(match[2]), minor) for match in clauses):
+            return f"3.{minor}"
+    raise errors.BuildError(f"no Python that this version knows satisfies requires-python = {wanted!r}")
+
+
+def _allows(operator: str, limit: int, minor: int) -> bool:
+    if operator in (">=", "~="):
+        return minor >= limit
+    if operator in ("<=", "=="):
+        return minor <= limit if operator == "<=" else minor == limit
+    return {">": minor > limit, "<": minor < limit, "!=": minor != limit}[operator]
+
+
+def _unprovided(loaded: LoadedConfig, outcome: hooks.BuildOutcome, parts: Parts) -> list[str]:
+    if not loaded.config.build.auto_detect_external:
+        return []
+    extra = [name for each in outcome.contributions for name in each.layer.dependencies]
+    names = frozenset(tokens.normalise_distribution(name) for name in extra)
+    return [
+        f"{place} imports {name!r}, which nothing provides; add it to the dependencies, or to build.external"
+        for name, place in imports.unprovided(outcome.source, parts.dependencies, outcome.externals, names)
+    ]
+
+
+class _Document:
+    """The public form of a plan."""
+
+    def __init__(
+        self,
+        plan: ImagePlan,
+        outcome: hooks.BuildOutcome,
+        record: cache.LayerRecord,
+        environment: str,
+        warnings: Sequence[str],
+    ) -> None:
+        self.plan = plan
+        self.outcome = outcome
+        self.record = record
+        self.environment = environment
+        self.warnings = warnings
+
+    def make(self, found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """Give the document as plain data, checked against its own schema."""
+        whole = {
+            "version": document.VERSION,
+            "runtime": self.plan.runtime,
+            "base": self.plan.base,
+            "layers": [self._layer(layer) for layer in self.plan.layers],
+            "tasks": sorted(found, key=lambda task: str(task["id"])),
+            "env": [
+                {"name": each.name, "change": "unknown", "secret": each.secret} for each in self.outcome.env
+            ],
+            "warnings": list(self.warnings),
+            "build_dir": f"{hooks.FOLDER}/{self.environment}",
+        }
+        return document.PlanDocument.model_validate(whole).model_dump(mode="json")
+
+    def _layer(self, layer: PlanLayer) -> dict[str, Any]:
+        status = self.record.status(layer.id, layer.key)
+        return {
+            "id": layer.id,
+            "extension": layer.extension,
+            "key": layer.key,
+            "size": layer.size,
+            "status": status.status,
+            "reason": status.reason,
+            "packages": list(layer.packages),
+            "commands": [*layer.instructions, *layer.commands],
+            "files": [entry.destination for entry in layer.files],
+            "env": sorted({*(name for name, _ in layer.env), *layer.secrets, *layer.variables}),
+        }
+
+
+def _refuse_secrets(containerfile: str, mask: Masker) -> None:
+    """Make sure that no command or instruction has taken the value of a secret along."""
+    found = mask.reveals(containerfile)
+    if found:
+        raise errors.BuildError(
+            f"the value of {', '.join(found)} would become part of the image, in a command, an instruction "
+            "or build.env; hand it to commands as a build secret: BuildEnv(secrets={...})"
+        )
+
+
+def _image(plan: ImagePlan) -> list[dict[str, Any]]:
+    """Describe each file of each layer for build.json."""
+    return [
+        {
+            "id": layer.id,
+            "kind": layer.kind,
+            "folder": render.folder_of(layer) if layer.files or layer.inputs else None,
+            "files": [
+                {
+                    "destination": entry.destination,
+                    "source": entry.source,
+                    "size": entry.size,
+                    "mode": f"{entry.mode:04o}",
+                    "sha256": entry.sha256,
+                }
+                for entry in (*layer.files, *layer.inputs)
+            ],
+        }
+        for layer in plan.layers
+    ]
+
+
+_PLACES = {
+    "base": "everything else is put on top of it",
+    "apt": "packages of all extensions in one layer, as they change rarely",
+    "instructions": "raw instructions run as root, after the system packages",
+    "dependencies": "after the system packages, which building them may need",
+    "commands": "layers that execute commands come before those with files only",
+    "files": "only files: nothing is executed again when it changes",
+}
+
+
+def _explain(plan: ImagePlan, parts: Parts, whole: dict[str, Any], log: LogSink) -> None:
+    """Log the reason for each decision."""
+    kind = parts.dependencies.kind
+    log(
+        "debug",
+        "plan",
+        f"Python dependencies come from {kind} ({len(parts.dependencies.requirements)} found)",
+    )
+    log("debug", "plan", f"base image {plan.base} for runtime {plan.runtime}")
+    for layer, shown in zip(plan.layers, whole["layers"], strict=True):
+        log("debug", "plan", f"layer {layer.id}: {_PLACES[layer.kind]}")
+        log("debug", "plan", f"layer {layer.id}: {shown['status']}, {shown['reason']} (key {layer.key[:12]})")

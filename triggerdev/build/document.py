@@ -1,0 +1,110 @@
+"""The plan as `trigger deploy --dry-run --json` prints it; docs/deploy-plan.schema.json is made from it."""
+
+from typing import Any, Literal
+
+import pydantic
+
+VERSION = 1
+
+
+class _Part(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
+
+
+class LayerPart(_Part):
+    """One layer of the image."""
+
+    id: str
+    """Unique in the plan."""
+    extension: str
+    """Who adds it: the names of extensions, or "triggerdev"."""
+    key: str = pydantic.Field(pattern=r"^[0-9a-f]{64}$")
+    """Content key: the same content has the same key everywhere."""
+    size: int | None
+    """Bytes of its files; null where only building tells."""
+    status: Literal["cached", "build"]
+    """Whether it can be reused or is to be built."""
+    reason: str
+    """Why it has this status."""
+    packages: list[str]
+    """System packages or Python requirements."""
+    commands: list[str]
+    """What is executed: commands, or raw image instructions."""
+    files: list[str]
+    """Absolute paths in the image."""
+    env: list[str]
+    """Names of variables that it sets or uses; values are never part of a plan."""
+
+
+class SchedulePart(_Part):
+    """When a task runs by itself."""
+
+    cron: str
+    """Five fields: minute, hour, day of month, month, day of week."""
+    timezone: str
+    """IANA name."""
+    environments: list[str] | None
+    """Where the schedule acts; null for everywhere."""
+
+
+class TaskPart(_Part):
+    """One task of the project."""
+
+    id: str
+    """The task's id."""
+    file: str
+    """Relative to the project."""
+    line: int
+    """Where it is defined, counting from 1."""
+    kind: Literal["async", "sync"]
+    """Shares an event loop, or has a process to itself."""
+    description: str | None
+    """What the task says about itself."""
+    queue: str | None
+    """Name of its queue; null for one of its own."""
+    concurrency_limit: int | None
+    """Runs of the queue at the same time; null for no limit of its own."""
+    machine: str | None
+    """Machine preset; null for the default."""
+    max_duration: float | None
+    """Seconds; null for the default."""
+    schedule: SchedulePart | None
+    """Null for a task without schedule."""
+
+
+class EnvPart(_Part):
+    """One variable of the deployed tasks."""
+
+    name: str
+    """The variable's name."""
+    change: Literal["+", "~", "=", "unknown"]
+    """Compared with the server: new, changed, equal, or unknown because no server was asked."""
+    secret: bool
+    """Whether it is kept as a secret."""
+
+
+class PlanDocument(_Part):
+    """The plan of a deployment: what would be built, and from what."""
+
+    version: Literal[1]
+    """Of this format."""
+    runtime: str
+    """The config's runtime."""
+    base: str
+    """Reference of the base image."""
+    layers: list[LayerPart]
+    """From the base upwards."""
+    tasks: list[TaskPart]
+    """Sorted by id."""
+    env: list[EnvPart]
+    """Sorted by name."""
+    warnings: list[str]
+    """What may be wrong."""
+    build_dir: str
+    """The rendered build folder, relative to the project."""
+
+
+def json_schema() -> dict[str, Any]:
+    """Give the JSON Schema of the document."""
+    schema = PlanDocument.model_json_schema(mode="serialization")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
