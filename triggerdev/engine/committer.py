@@ -7,12 +7,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from triggerdev import errors
 from triggerdev.engine.commands import finish
 from triggerdev.engine.context import Context, Effects
 from triggerdev.engine.store.protocol import Store, Tx
 
 _log = logging.getLogger(__name__)
 _MAX_GROUP = 256
+
+
+class StoppedError(errors.EngineError):
+    """The engine has stopped: nothing is committed any more."""
+
 
 Command = Callable[[Context], Any]
 
@@ -59,6 +65,9 @@ class Committer:
         assert self._loop is not None
         job = _Job(command, self._loop.create_future())
         with self._ready:
+            if self._stopping:
+                job.future.set_exception(StoppedError("The engine has stopped."))
+                return job.future
             self._jobs.append(job)
             self._ready.notify()
         return job.future
@@ -68,6 +77,8 @@ class Committer:
         with self._ready:
             self._stopping = True
             self._ready.notify()
+        if self._loop is None:
+            return
         await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
 
     def _work(self) -> None:
@@ -117,7 +128,7 @@ class Committer:
     def _deliver(self, group: list[_Job]) -> None:
         for job in group:
             if job.effects is not None:
-                self._on_effects(job.effects)
+                self._carry_out(job.effects)
         for job in group:
             if job.future.done():
                 continue
@@ -125,3 +136,9 @@ class Committer:
                 job.future.set_exception(job.error)
             else:
                 job.future.set_result(job.result)
+
+    def _carry_out(self, effects: Effects) -> None:
+        try:
+            self._on_effects(effects)
+        except Exception:  # the commit stands: its callers must be answered
+            _log.exception("effects of a commit failed")

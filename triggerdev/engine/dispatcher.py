@@ -9,7 +9,7 @@ from typing import Any
 from triggerdev import errors
 from triggerdev.engine import messages
 from triggerdev.engine.commands import attempts
-from triggerdev.engine.committer import Committer
+from triggerdev.engine.committer import Committer, StoppedError
 from triggerdev.engine.store.protocol import Capacity
 from triggerdev.engine.tasks import TaskTable
 from triggerdev.protocol import Message
@@ -51,16 +51,36 @@ class Session:
 
     async def _commit(self, frame: list[Message]) -> None:
         try:
-            await self._dispatcher.submit_frame(self.worker, frame)
-        except errors.StorageFullError:
-            await asyncio.sleep(_RETRY_SECONDS)
-            await self._commit(frame)
-        except Exception:
+            await self._submit(frame)
+        except StoppedError:
+            _log.debug("%d messages came after the engine had stopped", len(frame))
+        except Exception as error:
             if len(frame) == 1:
-                _log.exception("message %r of worker %s cannot be handled", frame[0].get("t"), self.worker)
+                await self._refuse(frame[0], error)
                 return
             for message in frame:
                 await self._commit([message])
+
+    async def _submit(self, frame: list[Message]) -> None:
+        while True:
+            try:
+                await self._dispatcher.submit_frame(self.worker, frame)
+            except errors.StorageFullError as error:
+                _log.warning("%s", error)
+                await asyncio.sleep(_RETRY_SECONDS)
+            else:
+                return
+
+    async def _refuse(self, message: Message, error: Exception) -> None:
+        """See to it that no run hangs on a message that cannot be stored."""
+        _log.error("message %r of worker %s cannot be handled", message.get("t"), self.worker, exc_info=error)
+        instead = messages.instead_of(message, error)
+        if instead is None:
+            return
+        try:
+            await self._submit([instead])
+        except Exception:
+            _log.exception("nor can what stands for it")
 
 
 class Dispatcher:
@@ -83,6 +103,10 @@ class Dispatcher:
 
     def disconnect(self, worker: str) -> None:
         self._sessions.pop(worker, None)
+
+    @property
+    def is_claiming(self) -> bool:
+        return self._claiming
 
     @property
     def workers(self) -> list[str]:

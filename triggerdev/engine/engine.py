@@ -2,7 +2,7 @@
 
 import asyncio
 import concurrent.futures
-import contextlib
+import logging
 import random
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -38,6 +38,7 @@ from triggerdev.engine.watch import Watch
 from triggerdev.protocol import Manifest, TaskInfo
 
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
 
 LEASE_MS = 30_000
 SWEEP_SECONDS = 10.0
@@ -76,6 +77,7 @@ class Engine:
         self._due_at: int | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._ticking = False
+        self._stopping = False
         self._sweeper: asyncio.Task[None] | None = None
 
     # -- life --------------------------------------------------------------------------------------
@@ -87,18 +89,22 @@ class Engine:
         """
         self._store.open()
         self._committer.start()
-        while await self._committer.submit(lambda ctx: timers.recover(ctx, None)):
-            pass
+        try:
+            while await self._committer.submit(lambda ctx: timers.recover(ctx, None)):
+                pass
+            await self.tick()
+        except BaseException:
+            await self.stop()
+            raise
         self._sweeper = asyncio.create_task(self._sweep_forever())
-        await self._tick()
 
     async def stop(self) -> None:
         """Finish what is under way and close the store. The next start takes over what executes."""
+        self._stopping = True
         self._dispatcher.pause()
         if self._sweeper is not None:
             self._sweeper.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._sweeper
+            await asyncio.wait([self._sweeper])
         if self._timer is not None:
             self._timer.cancel()
         await self._committer.stop()
@@ -117,7 +123,7 @@ class Engine:
         await self._committer.submit(lambda ctx: self._register(ctx, manifest))
         self._tasks = TaskTable(version, manifest)
         self._dispatcher.pump()
-        await self._tick()
+        await self.tick()
 
     def _register(self, ctx: Context, manifest: Manifest) -> None:
         ctx.tasks = TaskTable(None, manifest)
@@ -266,12 +272,14 @@ class Engine:
     async def wait_logs(self, run_id: str, *, after_seq: int, timeout: float) -> list[LogEntry]:
         """Read a run's log lines after a `seq`, waiting up to `timeout` seconds for the first."""
         armed = self._logs.arm(run_id)
-        found = await self.read_logs(run_id, after_seq=after_seq)
-        if found:
+        try:
+            found = await self.read_logs(run_id, after_seq=after_seq)
+            if found:
+                return found
+            await self._logs.wait(run_id, armed, timeout)
+            return await self.read_logs(run_id, after_seq=after_seq)
+        finally:
             self._logs.disarm(run_id, armed)
-            return found
-        await self._logs.wait(run_id, armed, timeout)
-        return await self.read_logs(run_id, after_seq=after_seq)
 
     # -- the shell -------------------------------------------------------------------------------------
 
@@ -303,16 +311,43 @@ class Engine:
             self._runs.notify(effects.changed)
         if effects.logged:
             self._logs.notify(effects.logged)
-        for listener in self._listeners:
-            for event in effects.events:
-                listener(event)
+        for event in effects.events:
+            self._tell_listeners(event)
         if effects.due_at is not None:
             self._arm(effects.due_at)
         if effects.pump:
             self._dispatcher.pump()
 
+    def _tell_listeners(self, event: RunEvent) -> None:
+        for listener in self._listeners:
+            try:
+                listener(event)
+            except Exception:
+                _log.exception("a listener failed on the event %r of run %s", event.kind, event.run)
+
+    # -- time ------------------------------------------------------------------------------------------
+
+    async def tick(self) -> None:
+        """Carry out everything that is due now. The engine's own timer does it too, whenever something is."""
+        more = True
+        while more:
+            self._due_at = None  # from here on, each commit's effects say what is due next
+            more = await self._committer.submit(_tick)
+        if self._due_at is None:
+            self._arm(None)
+
+    async def sweep(self) -> None:
+        """Renew the leases of connected workers and take over the runs of those whose lease is over."""
+        await self._committer.submit(lambda ctx: timers.sweep(ctx, self._dispatcher.workers, LEASE_MS))
+
+    async def settled(self) -> None:
+        """Wait until all that was asked so far is committed and no run is being given out."""
+        await self._committer.submit(_nothing)
+        while self._dispatcher.is_claiming:
+            await self._committer.submit(_nothing)
+
     def _arm(self, due_at: int | None) -> None:
-        if due_at is not None and self._due_at is not None and self._due_at <= due_at:
+        if self._stopping or (due_at is not None and self._due_at is not None and self._due_at <= due_at):
             return
         self._due_at = due_at
         if self._timer is not None:
@@ -324,37 +359,36 @@ class Engine:
     def _on_timer(self) -> None:
         if not self._ticking:
             self._ticking = True
-            task = asyncio.ensure_future(self._tick())
+            task = asyncio.ensure_future(self.tick())
             task.add_done_callback(self._ticked)
 
     def _ticked(self, task: "asyncio.Task[None]") -> None:
         self._ticking = False
-        if not task.cancelled() and task.exception() is not None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            _log.warning("what is due cannot be carried out: %s", error)
             self._due_at = None
             self._arm(self._clock.now() + 1000)
 
-    async def _tick(self) -> None:
-        more = True
-        while more:
-            more, due = await self._committer.submit(_tick)
-        self._due_at = None
-        self._arm(due)
-
-    def _sweep(self, ctx: Context) -> None:
-        timers.sweep(ctx, self._dispatcher.workers, LEASE_MS)
-
     async def _sweep_forever(self) -> None:
         while True:
-            with contextlib.suppress(errors.StorageFullError):
-                await self._committer.submit(self._sweep)
+            try:
+                await self.sweep()
+            except Exception as error:
+                _log.warning("leases cannot be renewed: %s", error)
             await asyncio.sleep(SWEEP_SECONDS)
 
 
-def _tick(ctx: Context) -> tuple[bool, int | None]:
+def _tick(ctx: Context) -> bool:
     more = timers.tick(ctx)
     finish.settle(ctx)
     ctx.flush()
-    return more, ctx.tx.next_due()
+    ctx.wake_at(ctx.tx.next_due(with_schedules=ctx.tasks.version is not None))
+    return more
+
+
+def _nothing(ctx: Context) -> None:
+    """Change nothing: its answer says that all before it is committed."""
 
 
 def _next_version(ctx: Context) -> str:
@@ -391,7 +425,7 @@ def _update_metadata(ctx: Context, run_id: str, body: dict[str, Any]) -> dict[st
 def _cursor(text: str | None) -> int | None:
     if text is None:
         return None
-    if not text.isascii() or not text.isdigit():
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
         raise errors.InvalidOptionError(f"page cursor {text!r} is none that this server gave out.")
     return int(text)
 

@@ -32,8 +32,27 @@ def handle_one(ctx: Context, worker: str, message: Message) -> None:
         attempts.evicted(ctx, message)
     elif kind == "lost":
         attempts.lost(ctx, message)
+    elif kind == "refused":
+        ctx.tell(worker, message["reply"])
     elif kind == "logs":
         append_logs(ctx, message["lines"])
+
+
+def instead_of(message: Message, error: Exception) -> Message | None:
+    """Make what stands for a message that cannot be stored: a refusing reply, a failed end, or nothing."""
+    reason = f"{type(error).__name__}: {error}"
+    if message.get("t") == "op":
+        reply = {**_address(message), "t": "reply", "id": message["id"], "error": _plain(reason)}
+        return {"t": "refused", "reply": {**reply, "error_kind": "InvalidOptionError"}}
+    if message.get("t") == "done":
+        text = f"The outcome of the attempt cannot be stored. {reason}"
+        failure = {"type": "INTERNAL_ERROR", "code": "TASK_OUTPUT_ERROR", "message": _plain(text)}
+        return {**_address(message), "t": "done", "outcome": "failed", "error": failure}
+    return None
+
+
+def _plain(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _let_go(ctx: Context, worker: str, message: Message) -> None:

@@ -65,8 +65,8 @@ class Run:
 
     `rev` grows with every change. `token` is the fencing token of the last claim. `ready`: can be claimed
     now. `due_at`: when something must happen by itself (delay over, retry due, TTL over). `score`: order in
-    the queue, the lowest first. `worker`: the session that executes it or keeps it parked. `resuming`: the next claim
-    continues the attempt instead of starting one. `has_ops`: its attempt has recorded operations.
+    the queue, the lowest first. `worker`: the session that executes it or keeps it parked. `resuming`: the
+    next claim continues the attempt instead of starting one. `has_ops`: its attempt has recorded operations.
     """
 
     seq: int

@@ -51,7 +51,12 @@ def _declare(ctx: Context, task: TaskInfo, info: ScheduleInfo, known: Schedule |
 
 
 def fire_due(ctx: Context) -> None:
-    """Make the runs of schedules that are due and move each to its next slot, in one transaction."""
+    """Make the runs of schedules that are due and move each to its next slot, in one transaction.
+
+    While no version is active (after a start), slots stay due: they belong to tasks that are not known yet.
+    """
+    if ctx.tasks.version is None:
+        return
     for schedule in ctx.tx.due_schedules(ctx.now):
         if schedule.task in ctx.tasks.tasks:
             _fire(ctx, schedule)

@@ -381,8 +381,8 @@ class SqliteTx:
         rows = self._run("read_logs", run_id, after_seq, limit)
         return [sqlite_rows.log(row) for row in rows]
 
-    def next_due(self) -> int | None:
-        due: int | None = self._run("next_due").fetchone()[0]
+    def next_due(self, *, with_schedules: bool) -> int | None:
+        due: int | None = self._run("next_due", with_schedules).fetchone()[0]
         return due
 
 

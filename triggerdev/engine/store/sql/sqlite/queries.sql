@@ -210,5 +210,5 @@ SELECT min(due) FROM (
   SELECT min(due_at) AS due FROM runs WHERE due_at IS NOT NULL
   UNION ALL SELECT min(due_at) FROM ops WHERE done = 0 AND due_at IS NOT NULL
   UNION ALL SELECT min(timeout_at) FROM tokens WHERE status = 'WAITING' AND timeout_at IS NOT NULL
-  UNION ALL SELECT min(next_at) FROM schedules WHERE active = 1 AND next_at IS NOT NULL
+  UNION ALL SELECT min(next_at) FROM schedules WHERE ?1 AND active = 1 AND next_at IS NOT NULL
 )
