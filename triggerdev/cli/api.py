@@ -77,11 +77,16 @@ class Api:
                 return
             query["page[after]"] = following
 
-    def events(self, run: str, after: int, wait_s: float = 0) -> list[dict[str, Any]]:
-        """Get what the run wrote after the event `after` (a `seq`), waiting up to `wait_s` seconds."""
+    def events(self, run: str, after: int, wait_s: float = 0) -> tuple[list[dict[str, Any]], bool]:
+        """Get what the run wrote after the event `after` (a `seq`), and whether the run has ended.
+
+        Waits up to `wait_s` seconds for an event or the end. Of a server that does not tell, nothing more is
+        expected.
+        """
         query = {"after": str(after)} | ({"wait": f"{wait_s:g}"} if wait_s else {})
         path = f"/api/v1/runs/{_part(run)}/events"
-        return _rows(self._object("GET", path, query=query, timeout_s=wait_s + _TIMEOUT_S), "events")
+        answer = self._object("GET", path, query=query, timeout_s=wait_s + _TIMEOUT_S)
+        return _rows(answer, "events"), bool(answer.get("isCompleted", True))
 
     def cancel(self, run: str) -> dict[str, Any]:
         return self._object("POST", f"/api/v2/runs/{_part(run)}/cancel")
@@ -113,7 +118,10 @@ class Api:
     ) -> "httpx.Response":
         import httpx
 
-        content = None if body is None else _json.dump_bytes(body)
+        try:
+            content = None if body is None else _json.dump_bytes(body)
+        except TypeError as error:
+            raise errors.UsageError(f"a value cannot be sent: {error}") from error
         headers = {"content-type": "application/json"}
         try:
             return self._http.request(
@@ -153,7 +161,7 @@ class Api:
 
 
 def _part(text: str) -> str:
-    return quote(text, safe="")
+    return quote(text, safe="", errors="replace")
 
 
 def _rows(answer: dict[str, Any], name: str) -> list[dict[str, Any]]:

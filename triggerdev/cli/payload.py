@@ -23,7 +23,10 @@ def read_payload(text: str | None, file: str | None) -> str | None:
         text = _read(file)
     if text is None:
         return None
-    size = len(text.encode("utf-8", "surrogatepass"))
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise errors.PayloadError("the payload is no UTF-8 text.") from None
     if size > protocol.MAX_PAYLOAD_BYTES:
         raise errors.PayloadError(
             f"the payload has {size:,} bytes; at most {protocol.MAX_PAYLOAD_BYTES:,} (3 MB) can be sent. "

@@ -9,7 +9,7 @@ from triggerdev import _durations, errors
 from triggerdev.cli import options, project
 from triggerdev.cli.output import Output
 
-_COLUMNS = ("run", "task", "status", "attempts", "created", "took", "tags")
+_COLUMNS = ("RUN", "TASK", "STATUS", "ATTEMPTS", "CREATED", "TOOK", "TAGS")
 
 
 def list_runs(

@@ -13,8 +13,6 @@ from triggerdev.cli.output import Output
 if TYPE_CHECKING:
     from triggerdev.cli.api import Api
 
-_FOLLOW_WAIT_S = 2  # how long after a silent end the command may still wait
-
 
 def logs(
     run: options.RunId,
@@ -29,9 +27,9 @@ def logs(
     out = Output(json)
     with Api(project.find_server(api_url, config)) as api:
         if json and not follow:
-            out.result({"run": run, "events": list(_events(api, run))})
+            out.result({"run": run, "events": list(_events(api, run, follow=False))})
             return
-        for event in _followed(api, run) if follow else _events(api, run):
+        for event in _events(api, run, follow):
             if json:
                 out.object(event)
             else:
@@ -39,26 +37,17 @@ def logs(
                 out.flush()
 
 
-def _events(api: "Api", run: str, after: int = 0) -> Iterator[dict[str, Any]]:
-    """Iterate over what is written so far after an event; the server may hand it out in parts."""
-    while batch := api.events(run, after):
-        yield from batch
-        last = int(batch[-1].get("seq") or 0)
-        if last <= after:
-            return
-        after = last
+def _events(api: "Api", run: str, follow: bool) -> Iterator[dict[str, Any]]:
+    """Iterate over all that is written so far, or until the run has ended and nothing is left to come."""
+    from triggerdev.cli.api import LONG_POLL_S
 
-
-def _followed(api: "Api", run: str) -> Iterator[dict[str, Any]]:
-    """Iterate over all events until the run has ended and everything that it wrote is handed out."""
     after = 0
     while True:
-        has_ended = bool(api.run(run).get("isCompleted"))
-        batch = [] if has_ended else api.events(run, after, _FOLLOW_WAIT_S)
-        for event in [*batch, *(_events(api, run, after) if has_ended else ())]:
+        batch, has_ended = api.events(run, after, LONG_POLL_S if follow else 0)
+        for event in batch:
             after = max(after, int(event.get("seq") or 0))
             yield event
-        if has_ended:
+        if not batch and (has_ended or not follow):
             return
 
 

@@ -5,6 +5,7 @@ and bidirectional overrides visible, and nothing is ever read as markup. Lines g
 flushes it once for each turn of its loop, so an event costs a few microseconds and no system call.
 """
 
+import json
 import os
 import re
 import shlex
@@ -57,17 +58,15 @@ def clean(text: str) -> str:
 def clean_lines(text: str, limit: int = _MAX_LINES) -> list[str]:
     """Split at newlines and clean each line; lines past the limit are counted in a last one."""
     lines = [clean(line.rstrip("\r"))[:_MAX_WIDTH] for line in text.split("\n")]
-    if len(lines) <= limit:
-        return lines
-    return [*lines[:limit], f"... {len(lines) - limit} more lines"]
+    return lines if len(lines) <= limit else [*lines[:limit], f"... {len(lines) - limit} more lines"]
 
 
 def width(text: str) -> int:
     """Count the terminal columns of a cleaned text."""
     if text.isascii():
         return len(text)
-    wide, zero = unicodedata.east_asian_width, unicodedata.combining
-    return sum(0 if zero(each) else 2 if wide(each) in "WF" else 1 for each in text)
+    wide = unicodedata.east_asian_width
+    return sum(0 if unicodedata.combining(each) else 2 if wide(each) in "WF" else 1 for each in text)
 
 
 def use_colour(stream: TextIO, plain: bool = False) -> bool:
@@ -94,7 +93,11 @@ def table_lines(rows: Sequence[Sequence[str]]) -> list[str]:
 
 def json_text(value: Any) -> str:
     """Serialise as one line of JSON in which characters that a terminal would obey are \\u escapes."""
-    return _UNSAFE.sub(lambda hit: _json_escape(hit.group()), _json.dumps(value, default=str))
+    try:
+        text = _json.dumps(value, default=str)
+    except TypeError:  # half of a surrogate pair, which orjson refuses
+        text = json.dumps(value, default=str)
+    return _UNSAFE.sub(lambda hit: _json_escape(hit.group()), text)
 
 
 def user_frames(stack: str, root: str) -> tuple[list[tuple[str, str]], int]:
@@ -219,7 +222,7 @@ class PlainOutput(_Buffer):
     def ready(self, url: str, key_file: PathText, tasks: Tasks, took_ms: float) -> None:
         self._name_width = min(32, max([width(clean(task["id"])) for task in tasks], default=16))
         self._names.clear()
-        rows = [("task", "kind", "queue or schedule", "defined at"), *(task_row(task) for task in tasks)]
+        rows = [("TASK", "KIND", "QUEUE OR SCHEDULE", "DEFINED AT"), *(task_row(task) for task in tasks)]
         header, *lines = table_lines(rows)
         count = f"{len(tasks)} task{'' if len(tasks) == 1 else 's'}"
         self._lines += ["", self._paint(header, "dim"), *lines, ""]
@@ -425,15 +428,15 @@ def _next_steps(url: str, key_file: str, tasks: Tasks) -> list[str]:
         flag = f"--payload {shlex.quote(json_text(payload))}"
         body, path = (
             shlex.quote(json_text({"payload": payload})),
-            f"/api/v1/tasks/{quote(first['id'], safe='')}",
+            f"/api/v1/tasks/{quote(first['id'], '', errors='replace')}",
         )
         steps += [
             f"  run a task   trigger run {shlex.quote(first['id'])} {flag} --wait",
             f"  or by HTTP   curl {shlex.quote(url + path + '/trigger')} --json {body} \\",
             '                 -H "Authorization: Bearer $TRIGGER_SECRET_KEY"',
         ]
-    steps.append(f"  URL and key  {key_file} (in a shell: set -a; . {shlex.quote(key_file)})")
-    return [*steps, f"  API docs     {url}/docs"]
+    load = f"set -a; . {shlex.quote(key_file)}"
+    return [*steps, f"  URL and key  {key_file} (in a shell: {load})", f"  API docs     {url}/docs"]
 
 
 def _outcome(event: "RunEvent") -> tuple[str, str]:
@@ -493,8 +496,5 @@ def _escaped(hit: re.Match[str]) -> str:
 
 
 def _json_escape(character: str) -> str:
-    number = ord(character)
-    if number < 0x10000:
-        return f"\\u{number:04x}"
-    number -= 0x10000
-    return f"\\u{0xD800 + (number >> 10):04x}\\u{0xDC00 + (number & 0x3FF):04x}"
+    units = character.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[n : n + 4]}" for n in range(0, len(units), 4))
