@@ -77,6 +77,7 @@ class Context:
             self._dirty[run.id] = run
             self.effects.changed.append(run.id)
         run.rev += 1
+        run.updated_at = self.now
 
     def flush(self) -> None:
         """Write what has changed."""

@@ -23,15 +23,15 @@ def claim(ctx: Context, worker: str, capacities: Sequence[Capacity]) -> int:
 
 
 def _claim_one(ctx: Context, run: Run, worker: str) -> None:
-    parked_here = run.resuming and run.worker == worker
+    parked_at = run.worker if run.resuming else None
     old_token = run.token
     transitions.move(run, Event.CLAIM, ctx.now)
     run.ready = False
     run.due_at = None
     run.token += 1
     run.worker = worker
-    if parked_here:
-        ops = [op_record(op) for op in ctx.tx.get_ops(run.id, run.attempt) if op.done]
+    if parked_at == worker:
+        ops = [op_record(op) for op in ctx.tx.take_fresh_ops(run.id, run.attempt)]
         message: Message = {
             "t": "resume",
             "run": run.id,
@@ -41,6 +41,7 @@ def _claim_one(ctx: Context, run: Run, worker: str) -> None:
         }
         ctx.event("resumed", run)
     else:
+        ctx.tell(parked_at, {"t": "evict", "run": run.id, "token": old_token})
         _begin(ctx, run)
         message = {"t": "start", "run": start_message(ctx, run)}
         ctx.event("resumed" if run.resuming else "started", run)
@@ -152,16 +153,22 @@ def _failed(ctx: Context, run: Run, message: dict[str, Any]) -> None:
 
 
 def park(ctx: Context, message: Message) -> bool:
-    """Take back the slot of a run whose branches all wait; if one need not wait any more, wake it at once."""
+    """Take back the slot of a run whose branches all wait; if one need not wait any more, wake it at once.
+
+    A run that is being cancelled does not park: its worker will say next that it has ended.
+    """
     run = holder(ctx, message)
     if run is None or run.status is not Status.EXECUTING:
         return False
     run.usage_ms = max(run.usage_ms, message.get("usage_ms", 0))
+    if run.cancel_requested:
+        ctx.save(run)
+        return True
     transitions.move(run, Event.PARK, ctx.now)
     ctx.save(run)
     ctx.effects.pump = True
-    waits_for = set(message["ops"])
-    if any(op.done and op.op in waits_for for op in ctx.tx.get_ops(run.id, run.attempt)):
+    waits_for = [ctx.tx.get_op(run.id, run.attempt, op) for op in message["ops"]]
+    if any(op is not None and op.done for op in waits_for):
         finish.wake(ctx, run)
     else:
         ctx.event("waiting", run)

@@ -137,16 +137,22 @@ def batch_result(ctx: Context, batch: Batch) -> dict[str, Any]:
 
 
 def cancel(ctx: Context, run_id: str, reason: ErrorInfo = CANCELED) -> None:
-    """Cancel a run and all its descendants; a run that is final stays as it is.
+    """Cancel a run and all its descendants; a run that is final stays as it is, and so do its children.
 
     A run that executes ends when its worker has let go of it; until then no operation of it is accepted.
     """
-    todo = [ctx.run(run_id)]
+    first = ctx.run(run_id)
+    if first.status.is_final:
+        return
+    todo = [first]
     while todo:
         run = todo.pop()
         if not run.status.is_final and not run.cancel_requested:
             _cancel_one(ctx, run, reason)
-        todo.extend(_unfinished_children(ctx, run))
+        children = _uncancelled_children(ctx, run)
+        if len(children) == _PAGE:
+            todo.append(run)
+        todo.extend(children)
 
 
 def _cancel_one(ctx: Context, run: Run, reason: ErrorInfo) -> None:
@@ -161,7 +167,6 @@ def _cancel_one(ctx: Context, run: Run, reason: ErrorInfo) -> None:
         finish(ctx, run, Event.CANCEL, reason)
 
 
-def _unfinished_children(ctx: Context, run: Run) -> list[Run]:
+def _uncancelled_children(ctx: Context, run: Run) -> list[Run]:
     ctx.flush()
-    children = ctx.adopt(ctx.tx.children(run.id, _PAGE))
-    return [child for child in children if not child.status.is_final and not child.cancel_requested]
+    return ctx.adopt(ctx.tx.uncancelled_children(run.id, _PAGE))

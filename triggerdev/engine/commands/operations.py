@@ -52,8 +52,7 @@ def record(ctx: Context, message: Message, worker: str) -> None:
 def _known(ctx: Context, run: Run, message: Message) -> OpRow | None:
     if not run.has_ops:
         return None
-    found = (op for op in ctx.tx.get_ops(run.id, run.attempt) if op.op == message["op"])
-    return next(found, None)
+    return ctx.tx.get_op(run.id, run.attempt, message["op"])
 
 
 def _perform(ctx: Context, run: Run, message: Message) -> OpRow:

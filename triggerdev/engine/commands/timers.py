@@ -73,7 +73,11 @@ def reschedule(ctx: Context, run_id: str, delay: str) -> None:
 
 
 def recover(ctx: Context, worker: str | None) -> bool:
-    """Take over the executing runs of a worker that is gone (None: of all). True if there may be more."""
+    """Take over the runs of a worker that is gone (None: of all). True if there may be more.
+
+    What it executed goes on elsewhere at once; what it kept parked, when it is woken: both from their record.
+    """
+    ctx.tx.leave_worker(worker)
     runs = ctx.adopt(ctx.tx.executing_runs(worker, _PAGE))
     for run in runs:
         attempts.lose(ctx, run)

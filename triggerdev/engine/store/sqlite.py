@@ -12,6 +12,7 @@ from typing import IO, Any
 
 from triggerdev import _json, errors
 from triggerdev.engine.model import (
+    FINAL,
     Batch,
     BatchError,
     LogEntry,
@@ -26,6 +27,7 @@ from triggerdev.engine.store import sqlfile, sqlite_rows
 from triggerdev.engine.store.protocol import Capacity, IdempotencyRow, OpRow, Tx
 
 SCHEMA_VERSION = 1
+_FINAL = _json.dumps(sorted(FINAL))
 _PUBLIC_TO_STORED: dict[str, list[str]] = {}
 for _status in Status:
     _PUBLIC_TO_STORED.setdefault(_status.public_name, []).append(_status.value)
@@ -203,6 +205,10 @@ class SqliteTx:
     def children(self, parent_id: str, limit: int) -> list[Run]:
         return list(map(sqlite_rows.run, self._run("children", parent_id, limit)))
 
+    def uncancelled_children(self, parent_id: str, limit: int) -> list[Run]:
+        """List the children that are neither final nor being cancelled."""
+        return list(map(sqlite_rows.run, self._run("uncancelled_children", parent_id, _FINAL, limit)))
+
     def list_runs(self, where: RunFilter, size: int, after: int | None, before: int | None) -> list[Run]:
         stored = [value for name in where.status for value in _PUBLIC_TO_STORED.get(name, [name])]
         values = {
@@ -229,6 +235,17 @@ class SqliteTx:
 
     def get_ops(self, run_id: str, attempt: int) -> list[OpRow]:
         return list(map(sqlite_rows.op, self._run("get_ops", run_id, attempt)))
+
+    def get_op(self, run_id: str, attempt: int, op: str) -> OpRow | None:
+        row = self._run("get_op", run_id, attempt, op).fetchone()
+        return sqlite_rows.op(row) if row else None
+
+    def take_fresh_ops(self, run_id: str, attempt: int) -> list[OpRow]:
+        """List the operations that were completed after their record was made, each once."""
+        found = list(map(sqlite_rows.op, self._run("fresh_ops", run_id, attempt)))
+        if found:
+            self._run("forget_fresh_ops", run_id, attempt)
+        return found
 
     def insert_ops(self, ops: Sequence[OpRow]) -> None:
         self._many("insert_op", map(sqlite_rows.new_op, ops))
@@ -305,6 +322,10 @@ class SqliteTx:
 
     def put_queue(self, name: str, limit: int | None, now: int) -> None:
         self._run("put_queue", name, limit, now)
+
+    def leave_worker(self, worker: str | None) -> None:
+        """Note that no run is parked at a worker any more (None: at any)."""
+        self._run("leave_worker", worker)
 
     def put_worker(self, worker: str, lease_until: int) -> None:
         self._run("put_worker", worker, lease_until)

@@ -127,11 +127,11 @@ def run(row: tuple[Any, ...]) -> Run:
 
 def new_op(op: OpRow) -> tuple[Any, ...]:
     result = _json.dumps(op.result) if op.done else None
-    return (op.run_id, op.attempt, op.op, op.n, op.kind, op.target, op.done, result, op.ref, op.due_at)
+    return (op.run_id, op.attempt, op.op, op.n, op.kind, op.target, op.done, result, op.ref, op.due_at, False)
 
 
 def op(row: tuple[Any, ...]) -> OpRow:
-    values = list(row)
+    values = list(row[:10])
     values[6] = row[6] == 1
     values[7] = _value(row[7])
     return OpRow(*values)

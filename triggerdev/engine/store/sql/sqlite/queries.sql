@@ -51,6 +51,10 @@ SELECT * FROM runs WHERE status = 'EXECUTING' AND (?1 IS NULL OR worker = ?1) LI
 -- name: children
 SELECT * FROM runs WHERE parent_id = ? ORDER BY seq LIMIT ?
 
+-- name: uncancelled_children
+SELECT * FROM runs WHERE parent_id = ? AND cancel_requested = 0 AND status NOT IN (SELECT value FROM json_each(?))
+ORDER BY seq LIMIT ?
+
 -- name: run_filter
 (:status IS NULL OR status IN (SELECT value FROM json_each(:status)))
   AND (:task IS NULL OR task IN (SELECT value FROM json_each(:task)))
@@ -74,11 +78,20 @@ SELECT * FROM runs WHERE seq > :before AND {run_filter} ORDER BY seq LIMIT :size
 -- name: get_ops
 SELECT * FROM ops WHERE run_id = ? AND attempt = ? ORDER BY n
 
+-- name: get_op
+SELECT * FROM ops WHERE run_id = ? AND attempt = ? AND op = ?
+
+-- name: fresh_ops
+SELECT * FROM ops INDEXED BY ops_fresh WHERE run_id = ? AND attempt = ? AND fresh = 1 ORDER BY n
+
+-- name: forget_fresh_ops
+UPDATE ops INDEXED BY ops_fresh SET fresh = 0 WHERE run_id = ? AND attempt = ? AND fresh = 1
+
 -- name: insert_op
-INSERT INTO ops VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO ops VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: complete_op
-UPDATE ops SET done = 1, result = ?, due_at = NULL WHERE run_id = ? AND attempt = ? AND op = ?
+UPDATE ops SET done = 1, fresh = 1, result = ?, due_at = NULL WHERE run_id = ? AND attempt = ? AND op = ?
 
 -- name: pending_ops
 SELECT * FROM ops WHERE done = 0 AND ref IS NOT NULL AND ref IN (SELECT value FROM json_each(?))
@@ -140,6 +153,10 @@ ON CONFLICT (task, key) DO UPDATE SET run_id = excluded.run_id, expires_at = exc
 -- name: put_queue
 INSERT INTO queues VALUES (?, ?, ?)
 ON CONFLICT (name) DO UPDATE SET concurrency_limit = excluded.concurrency_limit, updated_at = excluded.updated_at
+
+-- name: leave_worker
+UPDATE runs INDEXED BY runs_parked SET worker = NULL
+WHERE worker IS NOT NULL AND status != 'EXECUTING' AND (?1 IS NULL OR worker = ?1)
 
 -- name: put_worker
 INSERT INTO workers VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until

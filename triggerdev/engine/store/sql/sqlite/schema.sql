@@ -55,6 +55,7 @@ CREATE TABLE runs (
 );
 CREATE INDEX runs_ready ON runs (queue, concurrency_key, score, seq) WHERE ready = 1;
 CREATE INDEX runs_executing ON runs (queue, concurrency_key, worker) WHERE status = 'EXECUTING';
+CREATE INDEX runs_parked ON runs (worker) WHERE worker IS NOT NULL AND status != 'EXECUTING';
 CREATE INDEX runs_due ON runs (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX runs_parent ON runs (parent_id) WHERE parent_id IS NOT NULL;
 
@@ -69,8 +70,10 @@ CREATE TABLE ops (
   result TEXT,
   ref TEXT,
   due_at INTEGER,
+  fresh INTEGER NOT NULL,
   PRIMARY KEY (run_id, attempt, op)
 ) WITHOUT ROWID;
+CREATE INDEX ops_fresh ON ops (run_id, attempt) WHERE fresh = 1;
 CREATE INDEX ops_ref ON ops (ref) WHERE done = 0 AND ref IS NOT NULL;
 CREATE INDEX ops_due ON ops (due_at) WHERE done = 0 AND due_at IS NOT NULL;
 
