@@ -40,6 +40,18 @@ def test_check_imports_references_unless_told_not_to(
     )
 
 
+def test_check_tells_unknown_extensions(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (project / "trigger.config.toml").write_text(
+        'project = "p"\n[build.extensions]\nplaywrite = {}\nffmpeg = {}\nx = { use = "aptget" }\ny = false\n'
+    )
+    assert main(["config", "check"]) == 2
+    told = capsys.readouterr().err
+    assert "there is no extension `playwrite`\n --> trigger.config.toml:3:1\n" in told
+    assert "did you mean `playwright`?" in told
+    assert "there is no extension `aptget`\n --> trigger.config.toml:5:13\n" in told
+    assert told.startswith("error: 2 mistakes in trigger.config.toml")
+
+
 def test_check_as_json_is_one_object_also_when_it_fails(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -38,8 +38,10 @@ def check(
     out = Output(json)
     try:
         loaded = _load(config, env, env_file)
+        problems = _unknown_extensions(loaded)
         if imports:
-            _raise_all(_unimportable(loaded))
+            problems += _unimportable(loaded)
+        _raise_all(problems)
     except ConfigError as error:
         out.result({"ok": False, "message": str(error), "errors": list(map(_as_json, error.diagnostics))})
         raise
@@ -92,6 +94,28 @@ def _load(config: Path | None, env: str | None, env_file: list[Path] | None) -> 
     from triggerdev.config import load_config
 
     return load_config(config, env_name=env or _DEFAULT_ENV, environ=os.environ, env_files=env_file or ())
+
+
+def _unknown_extensions(loaded: "LoadedConfig") -> "list[Diagnostic]":
+    """Find extensions whose names are neither built in nor installed; references are checked by importing."""
+    from importlib.metadata import entry_points
+
+    from triggerdev.build.loading import GROUP
+    from triggerdev.config.names import nearest
+    from triggerdev.extensions import BUILT_IN, PLANNED
+
+    known = [*BUILT_IN, *PLANNED, *(entry.name for entry in entry_points(group=GROUP))]
+    problems = []
+    for name, extension in loaded.config.build.enabled_extensions().items():
+        use = extension.use or name
+        if ":" in use or use in known:
+            continue
+        near = nearest(use, known)
+        hint = f"did you mean `{near}`?" if near else 'a custom one needs use = "package.module:name"'
+        path = ("build", "extensions", name, *(["use"] if extension.use else []))
+        message = f"there is no extension `{use}`"
+        problems.append(loaded.diagnostic(path, message, help=hint, at_key=extension.use is None))
+    return problems
 
 
 def _unimportable(loaded: "LoadedConfig") -> "list[Diagnostic]":
