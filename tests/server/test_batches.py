@@ -12,7 +12,7 @@ from tests.server.toy_worker import ToyWorker
 
 
 def line(index: int, task: str = "process-data", **more: Any) -> bytes:
-    item = {"index": index, "task": task, "payload": '{"json":{"data":[%d]}}' % index, **more}
+    item = {"index": index, "task": task, "payload": f'{{"json":{{"data":[{index}]}}}}', **more}
     item.setdefault("options", {"payloadType": "application/super+json"})
     return json.dumps(item).encode() + b"\n"
 

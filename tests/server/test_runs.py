@@ -10,10 +10,11 @@ from tests.server import ask
 from tests.server.toy_worker import ToyWorker
 from triggerdev.server.context import Api
 
-REQUIRED = (
-    "id status taskIdentifier isQueued isExecuting isWaiting isCompleted isSuccess isFailed isCancelled isTest createdAt "
-    "updatedAt tags costInCents baseCostInCents durationMs depth triggerFunction relatedRuns attemptCount rev"
-).split()
+REQUIRED = """
+    id status taskIdentifier isQueued isExecuting isWaiting isCompleted isSuccess isFailed isCancelled isTest
+    createdAt updatedAt tags costInCents baseCostInCents durationMs depth triggerFunction relatedRuns
+    attemptCount rev
+""".split()  # noqa: SIM905 - a list of words reads better
 
 
 async def test_a_run_shows_what_it_is_and_nothing_null(client: httpx.AsyncClient, worker: ToyWorker) -> None:

@@ -1,5 +1,7 @@
 """Waitpoint tokens over HTTP."""
 
+from typing import Any
+
 import httpx
 import pytest
 
@@ -8,10 +10,10 @@ from triggerdev.engine.engine import Engine
 PATH = "/api/v1/waitpoints/tokens"
 
 
-async def make(client: httpx.AsyncClient, **body: object) -> dict[str, str]:
+async def make(client: httpx.AsyncClient, **body: object) -> dict[str, Any]:
     answer = await client.post(PATH, json=body)
     assert answer.status_code == 200, answer.text
-    made: dict[str, str] = answer.json()
+    made: dict[str, Any] = answer.json()
     return made
 
 

@@ -38,7 +38,7 @@ _DESCRIPTION = (
     "Every route under /api needs `Authorization: Bearer <secret key>`; many also take a public access token."
 )
 # In the order of traffic: routes are matched from the first to the last.
-_ROUTERS = (trigger, runs, batches, run_actions, waitpoints, schedules, auth, packets, meta)
+ROUTERS = (trigger, runs, batches, run_actions, waitpoints, schedules, auth, packets, meta)
 _NOT_FOUND = (
     ("/api/v1/waitpoints/", "Waitpoint not found"),
     ("/api/v1/schedules/", "Schedule not found"),
@@ -68,7 +68,7 @@ def create_app(engine: "Engine", *, secret_key: str, settings: ServerSettings) -
         signer=TokenSigner(secret_key, engine.environment.id),
         packets=PacketStore(settings.data_dir / "packets"),
     )
-    for module in _ROUTERS:
+    for module in ROUTERS:
         app.include_router(module.router)
     documenting.install(app)
     app.add_exception_handler(HTTPException, _http_problem)
