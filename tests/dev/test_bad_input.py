@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.dev.kit import PATIENCE, clean_environment, start
-from tests.dev.test_reload import CONFIG, _project
+from tests.dev.test_reload import CONFIG, RUNNING, _project
 
 
 def _dev(
@@ -134,3 +135,28 @@ async def test_an_interpreter_without_the_package(tmp_path: Path) -> None:
     assert ended.returncode == 1, ended
     assert "cannot import triggerdev" in ended.stderr
     assert ".venv/bin/python" in ended.stderr
+
+
+async def test_a_full_disk_refuses_triggers_and_keeps_running_work(tmp_path: Path) -> None:
+    project = _project(tmp_path / "p")
+    release = tmp_path / "release"
+    (project / "trigger" / "tasks.py").write_text(RUNNING.format(edition="done"))
+    async with start(project) as dev:
+        api = dev.api()
+        running = await api.trigger("long", {"release": str(release)})
+        await dev.line("run", lambda line: line["run"] == running and line["event"] == "started")
+        # When no file may grow any more
+        _limit_files(dev.process.pid, 4096)
+        refused = await api.http.post("/api/v1/tasks/long/trigger", json={"payload": {"x": "y" * 200_000}})
+        assert refused.status_code == 507
+        assert "disk space" in refused.json()["error"]
+        release.touch()
+        # Then what runs is kept, and ends once there is space again
+        await dev.line("warning", lambda line: "disk" in line["text"])
+        _limit_files(dev.process.pid, resource.RLIM_INFINITY)
+        assert (await api.result(running))["output"] == "done"
+        assert await api.output("long", {"release": str(release)}) == "done"
+
+
+def _limit_files(pid: int, size: int) -> None:
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))

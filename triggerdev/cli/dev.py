@@ -27,9 +27,10 @@ def dev(
     State is kept in .trigger/ and survives restarts. Backends find the server in .trigger/dev.env.
     Ctrl-C stops; what executes then goes on at the next start.
     """
+    from triggerdev.dev.project import DevOptions
     from triggerdev.dev.render import make_output
-    from triggerdev.dev.session import DevOptions, DevSession
+    from triggerdev.dev.session import DevSession
 
     output = make_output(as_json, plain)
     session = DevSession(DevOptions(path, host, port, env_file), output)
-    raise typer.Exit(asyncio.run(session.run()))
+    asyncio.run(session.run())

@@ -1,4 +1,4 @@
-"""The `.trigger/` folder of a project: the database, the dev key, and what backends load to find the server."""
+"""The `.trigger/` folder of a project: the database, the dev key, the address for backends."""
 
 import os
 import secrets
@@ -32,7 +32,7 @@ class StateFolder:
                 ignore.write_text("*\n", encoding="utf-8")
         except OSError as error:
             raise errors.EnvironmentProblemError(
-                f"Cannot write {self.path}: {error.strerror}. `trigger dev` keeps its database there; make the"
+                f"Cannot write {self.path}: {error.strerror}. `trigger dev` keeps its state there; make the"
                 " project folder writable."
             ) from error
 
@@ -47,7 +47,7 @@ class StateFolder:
             return given, None
         if given:
             warning = (
-                f"TRIGGER_SECRET_KEY is no dev key ({KEY_PREFIX}...), so it is ignored; the key of this project"
+                f"TRIGGER_SECRET_KEY is no dev key ({KEY_PREFIX}...) and is ignored; the key of this project"
                 f" is in {self.env_file.name}."
             )
         return self._own_key(), warning

@@ -1,8 +1,9 @@
 """From the project's config to what worker processes and the engine must know."""
 
 from triggerdev.config import LoadedConfig
+from triggerdev.config.model import RetryDefaults
 from triggerdev.engine.model import Environment
-from triggerdev.protocol import Manifest, RetryInfo, WorkerSettings
+from triggerdev.protocol import Manifest, RetryInfo, TaskInfo, WorkerSettings
 
 _NO_RETRY: RetryInfo = {"max_attempts": 1}
 
@@ -23,7 +24,7 @@ def worker_settings(loaded: LoadedConfig, environment: Environment, url: str, ke
         "ignore": list(config.ignore),
         "hooks": config.hooks.by_name(),
         "init": config.init[0] if config.init else None,
-        "retry": RetryInfo(**retry.model_dump()) if retry else None,
+        "retry": _retry(retry) if retry else None,
         "default_machine": config.default_machine,
         "max_duration": config.max_duration,
         "ttl_ms": round(config.ttl * 1000) if config.ttl else None,
@@ -46,9 +47,26 @@ def worker_settings(loaded: LoadedConfig, environment: Environment, url: str, ke
     }
 
 
+def _retry(policy: RetryDefaults) -> RetryInfo:
+    return {
+        "max_attempts": policy.max_attempts,
+        "factor": policy.factor,
+        "min_timeout_in_ms": policy.min_timeout_in_ms,
+        "max_timeout_in_ms": policy.max_timeout_in_ms,
+        "randomize": policy.randomize,
+    }
+
+
 def for_dev(manifest: Manifest, loaded: LoadedConfig) -> Manifest:
     """Take retries away from a manifest when the config switches them off in dev."""
     if loaded.config.retries.enabled_in_dev:
         return manifest
-    tasks = [{**task, "retry": {**(task.get("retry") or {}), **_NO_RETRY}} for task in manifest["tasks"]]
-    return {**manifest, "tasks": tasks}  # type: ignore[typeddict-item]  # spreading loses the key types
+    changed = manifest.copy()
+    changed["tasks"] = [_without_retries(task) for task in manifest["tasks"]]
+    return changed
+
+
+def _without_retries(task: TaskInfo) -> TaskInfo:
+    changed = task.copy()
+    changed["retry"] = {**(task.get("retry") or {}), **_NO_RETRY}
+    return changed

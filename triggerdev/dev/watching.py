@@ -1,4 +1,4 @@
-"""Watching a project's files: what was imported, the task folders, the config, env files, additional files."""
+"""Watching a project's files: what was imported, task folders, config, env files, additional files."""
 
 import asyncio
 import time
@@ -10,7 +10,7 @@ _STEP_MS = 5
 
 
 class Watcher:
-    """Tells which watched files have changed since `watch` was last called; no change is missed in between."""
+    """Tells which watched files have changed since the last snapshot; no change is missed."""
 
     def __init__(self, root: Path, debounce_ms: int) -> None:
         self._root = root
@@ -67,7 +67,7 @@ class Watcher:
 
     def _changed(self) -> list[Path]:
         now = _states(self._candidates())
-        changed = {path for path in self._seen.keys() ^ now.keys()}
+        changed = self._seen.keys() ^ now.keys()
         changed |= {path for path, state in now.items() if self._seen.get(path, state) != state}
         self._seen = now
         return sorted(changed)

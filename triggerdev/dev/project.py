@@ -1,0 +1,95 @@
+"""The project that is served: its config, variables, interpreter, extensions; read again on changes."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from triggerdev import config, errors
+from triggerdev.dev import extensions
+from triggerdev.dev.render import DevOutput
+from triggerdev.worker.interpreter import check_interpreter, find_interpreter
+
+
+@dataclass(frozen=True, slots=True)
+class DevOptions:
+    """What the command line said. `port` None: 3030 or the next free one."""
+
+    path: Path | None = None
+    host: str = "127.0.0.1"
+    port: int | None = None
+    env_files: Sequence[Path] | None = None
+    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+
+
+class Project:
+    """A project as it is on disk now.
+
+    Raises ConfigError for mistakes in its files, EnvironmentProblemError for an unusable interpreter.
+    """
+
+    def __init__(self, options: DevOptions) -> None:
+        self._options = options
+        self._read()
+        self.root = self.loaded.root
+        self.interpreter = find_interpreter(self.root)
+        check_interpreter(self.interpreter)
+        self.extended = extensions.DevExtensions()
+
+    def _read(self) -> None:
+        options = self._options
+        loaded = config.load_config(options.path, env_name="dev", environ=options.environ)
+        self.env = config.load_env_files(loaded.root, self._env_files(loaded), options.environ)
+        self.loaded = loaded
+
+    def _env_files(self, loaded: config.LoadedConfig) -> list[Path] | None:
+        if self._options.env_files:
+            return list(self._options.env_files)
+        if loaded.origins["dev.env_file"].kind == "default":
+            return None
+        return [loaded.root / name for name in loaded.config.dev.env_file]
+
+    def reread(self) -> None:
+        """Read the files again. Raises ConfigError and keeps what was read before."""
+        self._read()
+
+    async def run_extensions(self, output: DevOutput) -> None:
+        """Run the build extensions for dev; what they say and what goes wrong is shown."""
+        try:
+            self.extended = await extensions.run(self.interpreter, self.loaded, self.env)
+        except errors.BuildError as error:
+            output.error(f"Build extensions: {error}")
+        for text in self.extended.warnings:
+            output.warning(text)
+
+    def worker_env(self, url: str, key: str) -> dict[str, str]:
+        """Tell the environment of worker processes."""
+        return {**self.env, **self.extended.env, "TRIGGER_API_URL": url, "TRIGGER_SECRET_KEY": key}
+
+    def concerns_config(self, changed: Sequence[Path]) -> bool:
+        """Tell whether config, env files or extensions are among changed files."""
+        own = {self.loaded.path, *self._env_paths()} | self.extended.watch
+        return any(path in own for path in changed)
+
+    def _env_paths(self) -> list[Path]:
+        return self._env_files(self.loaded) or [self.root / ".env", self.root / ".env.local"]
+
+    def watched_files(self) -> set[Path]:
+        """List the single files whose changes matter, besides those that were imported."""
+        extra = {path for pattern in self.loaded.config.dev.watch for path in _matches(self.root, pattern)}
+        extra |= {path for path in self.extended.watch if path.is_file()}
+        return {self.loaded.path, *self._env_paths(), *extra}
+
+    def task_folders(self) -> list[Path]:
+        return [self.root / folder for folder in self.loaded.config.dirs]
+
+    def relative(self, path: Path) -> str:
+        """Name a file from the project's root."""
+        return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
+
+
+def _matches(root: Path, pattern: str) -> list[Path]:
+    plain = pattern.removeprefix("./")
+    if (root / plain).is_dir():
+        plain = f"{plain.rstrip('/')}/**/*"
+    return [path for path in root.glob(plain) if path.is_file()]
