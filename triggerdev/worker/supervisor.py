@@ -159,6 +159,11 @@ class Supervisor:
         """Count free slots: {"async": n, "sync": n}; zero while no version is active."""
         return self._dispatcher.capacity()
 
+    @property
+    def executing(self) -> int:
+        """Count the runs that execute or are parked here."""
+        return len(self._dispatcher.runs)
+
     def process_ids(self) -> list[int]:
         """List the sessions' leading processes (the guards), one for each template."""
         return [template.pid for template in self._templates]
