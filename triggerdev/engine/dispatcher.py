@@ -8,8 +8,9 @@ from typing import Any
 
 from triggerdev import errors
 from triggerdev.engine import messages
-from triggerdev.engine.commands import attempts
+from triggerdev.engine.commands import attempts, timers
 from triggerdev.engine.committer import Committer, StoppedError
+from triggerdev.engine.context import Context
 from triggerdev.engine.store.protocol import Capacity
 from triggerdev.engine.tasks import TaskTable
 from triggerdev.protocol import Message
@@ -17,6 +18,7 @@ from triggerdev.protocol import Message
 _log = logging.getLogger(__name__)
 _RETRY_SECONDS = 0.5
 _MAX_CLAIM = 500
+LEASE_MS = 30_000
 
 Deliver = Callable[[list[Message]], None]
 Free = Callable[[], dict[str, int]]
@@ -98,11 +100,18 @@ class Dispatcher:
         """Open a session. `free` tells how many more async and sync runs the worker can take."""
         session = Session(self, worker, deliver, free)
         self._sessions[worker] = session
+        self._renew(worker)
         self.pump()
         return session
 
     def disconnect(self, worker: str) -> None:
-        self._sessions.pop(worker, None)
+        if self._sessions.pop(worker, None) is not None:
+            self._renew(worker)
+
+    def _renew(self, worker: str) -> None:
+        """Let the worker's lease begin anew, so that a sweep finds its runs when it is over."""
+        future = self._committer.submit(lambda ctx: timers.renew(ctx, [worker], LEASE_MS))
+        future.add_done_callback(_log_failure)
 
     @property
     def is_claiming(self) -> bool:
@@ -123,8 +132,12 @@ class Dispatcher:
             by_worker.setdefault(worker, []).append(message)
         for worker, batch in by_worker.items():
             session = self._sessions.get(worker)
-            if session is not None:
+            if session is None:
+                continue
+            try:
                 session.deliver(batch)
+            except Exception:  # what it does not get, it will not answer: its lease ends
+                _log.exception("%d messages cannot be delivered to worker %s", len(batch), worker)
 
     def submit_frame(self, worker: str, frame: list[Message]) -> "asyncio.Future[Any]":
         future = self._committer.submit(lambda ctx: messages.handle(ctx, worker, frame))
@@ -137,13 +150,14 @@ class Dispatcher:
         if self._claiming:
             self._again = True
             return
-        for session in self._sessions.values():
-            capacities = self._capacities(session)
-            if capacities and not self._paused:
-                self._claiming = True
-                claim = functools.partial(_claim, worker=session.worker, capacities=capacities)
-                self._committer.submit(claim).add_done_callback(self._claimed)
-                return  # one at a time: what it delivers changes the room that is left
+        if self._paused:
+            return
+        room = [(worker, self._capacities(session)) for worker, session in self._sessions.items()]
+        wanted = [(worker, capacities) for worker, capacities in room if capacities]
+        if wanted:
+            self._claiming = True  # one at a time: what it delivers changes the room that is left
+            claim = functools.partial(_claim, wanted=wanted)
+            self._committer.submit(claim).add_done_callback(self._claimed)
 
     def _capacities(self, session: Session) -> list[Capacity]:
         free = session.free()
@@ -163,5 +177,15 @@ class Dispatcher:
             self.pump()
 
 
-def _claim(ctx: Any, worker: str, capacities: list[Capacity]) -> int:
-    return attempts.claim(ctx, worker, capacities)
+def _claim(ctx: Context, wanted: list[tuple[str, list[Capacity]]]) -> int:
+    total = 0
+    for worker, capacities in wanted:
+        total += attempts.claim(ctx, worker, capacities)
+        ctx.flush()
+    return total
+
+
+def _log_failure(future: "asyncio.Future[Any]") -> None:
+    error = None if future.cancelled() else future.exception()
+    if error is not None:
+        _log.warning("%s", error)

@@ -13,7 +13,7 @@ from triggerdev.engine.commands import batches, finish, operations, schedules, t
 from triggerdev.engine.commands import trigger as triggering
 from triggerdev.engine.committer import Command, Committer
 from triggerdev.engine.context import Context, Effects
-from triggerdev.engine.dispatcher import Deliver, Dispatcher, Free, Session
+from triggerdev.engine.dispatcher import LEASE_MS, Deliver, Dispatcher, Free, Session
 from triggerdev.engine.model import (
     Batch,
     BatchCreated,
@@ -40,7 +40,6 @@ from triggerdev.protocol import Manifest, TaskInfo
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
-LEASE_MS = 30_000
 SWEEP_SECONDS = 10.0
 _LONGEST_SLEEP = 30.0
 _CHILDREN_SHOWN = 100

@@ -1,6 +1,6 @@
 """Reading trigger options from their wire form: camelCase keys, durations and dates as text."""
 
-from typing import Any
+from typing import Any, TypeGuard
 
 from triggerdev import _durations, _json, errors
 from triggerdev.engine.model import TriggerOptions
@@ -11,6 +11,9 @@ MAX_IDEMPOTENCY_KEY = 2048
 MAX_METADATA_BYTES = 262_144
 DEFAULT_IDEMPOTENCY_TTL_MS = 30 * 86_400_000
 MIN_MAX_DURATION = 1
+MAX_SPAN_MS = 100 * 366 * 86_400_000
+MAX_PRIORITY = 10**9
+_MAX_COUNT = 2**31 - 1
 
 PRESETS: dict[str, tuple[float, float]] = {
     "micro": (0.25, 0.25),
@@ -32,7 +35,7 @@ def parse(wire: dict[str, Any], now: int) -> TriggerOptions:
     return TriggerOptions(
         delay_until=delay_until(wire.get("delay"), now),
         ttl_ms=_ttl(wire.get("ttl")),
-        priority=_number(wire.get("priority"), "priority") or 0,
+        priority=_number(wire.get("priority"), "priority", MAX_PRIORITY) or 0,
         tags=tags(wire.get("tags")),
         metadata=_metadata(wire.get("metadata")),
         queue=queue,
@@ -55,7 +58,7 @@ def delay_until(value: Any, now: int) -> int | None:
     if isinstance(value, str):
         span = _durations.parse_duration_ms(value)
         at = now + span if span is not None else _durations.parse_instant_ms(value)
-        if at is not None:
+        if at is not None and at <= now + MAX_SPAN_MS:
             return at if at > now else None
     raise errors.InvalidOptionError(f'Invalid delay: {value!r}. Use a duration like "1h30m" or an ISO date.')
 
@@ -100,7 +103,7 @@ def _queue(value: Any) -> tuple[str | None, int | None]:
         given = value.get("concurrencyLimit", value.get("concurrency_limit"))
         limit = given if given is not None else limit
         value = value.get("name")
-    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 0):
+    if limit is not None and not (_is_whole(limit) and 0 <= limit <= _MAX_COUNT):
         raise errors.InvalidOptionError("queue: concurrencyLimit is a whole number, 0 or more.")
     if value is None:
         return None, limit
@@ -114,12 +117,14 @@ def _display(wire: dict[str, Any], key: Any) -> str | None:
     shown = wire.get("idempotencyKeyOptions")
     if isinstance(shown, dict):
         original = shown.get("key")
-        return "-".join(map(str, original)) if isinstance(original, list) else original
+        if isinstance(original, list):
+            return "-".join(map(str, original))[:MAX_IDEMPOTENCY_KEY]
+        return original[:MAX_IDEMPOTENCY_KEY] if isinstance(original, str) else None
     return key if isinstance(key, str) else None
 
 
 def _ttl(value: Any) -> int | None:
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+    if _is_whole(value) and 0 <= value <= MAX_SPAN_MS // 1000:
         return value * 1000
     return _duration(value, "ttl")
 
@@ -128,13 +133,13 @@ def _duration(value: Any, name: str) -> int | None:
     if value is None:
         return None
     span = _durations.parse_duration_ms(value) if isinstance(value, str) else None
-    if span is None:
+    if span is None or span > MAX_SPAN_MS:
         raise errors.InvalidOptionError(f'{name}: {value!r} is no duration. Use one like "24h".')
     return span
 
 
 def _max_duration(value: Any) -> int | None:
-    seconds = _number(value, "maxDuration")
+    seconds = _number(value, "maxDuration", _MAX_COUNT)
     if seconds is None:
         return None
     if seconds < MIN_MAX_DURATION:
@@ -158,14 +163,22 @@ def _metadata(value: Any) -> dict[str, Any] | None:
     return value
 
 
-def _number(value: Any, name: str) -> float | None:
-    if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
+def _is_whole(value: Any) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _number(value: Any, name: str, limit: int) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, int | float) and not isinstance(value, bool) and -limit <= value <= limit:
         return value
-    raise errors.InvalidOptionError(f"{name}: {value!r} is no number.")
+    raise errors.InvalidOptionError(f"{name}: {value!r} is no number of -{limit} to {limit}.")
 
 
 def _positive(value: Any, name: str) -> int | None:
-    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value > 0):
+    if value is None:
+        return None
+    if _is_whole(value) and 0 < value <= _MAX_COUNT:
         return value
     raise errors.InvalidOptionError(f"{name}: {value!r} is no whole number above 0.")
 

@@ -1,6 +1,7 @@
 """The retry policy: whether a failed attempt is repeated, and when."""
 
 import random
+from collections.abc import Mapping
 from typing import Any
 
 from triggerdev.engine.model import Run, Status
@@ -26,6 +27,7 @@ _CRASH_CODES_RETRIED = frozenset(
         "TASK_PROCESS_MAYBE_OOM_KILLED",
     }
 )
+_OUT_OF_MEMORY = frozenset({"TASK_PROCESS_OOM_KILLED", "TASK_PROCESS_MAYBE_OOM_KILLED"})
 _FAILED_CODES = frozenset(
     {
         "TASK_INPUT_ERROR",
@@ -56,35 +58,51 @@ def delay_ms(policy: RetryInfo, attempt: int, rng: random.Random) -> int:
     min(max_timeout, (1 + random if randomize else 1) * min_timeout * factor ** (attempt - 1)), the formula of
     Trigger.dev's `calculateNextRetryDelay`.
     """
-    merged: dict[str, Any] = {**DEFAULT_RETRY, **policy}
+    merged: dict[str, Any] = {**DEFAULT_RETRY, **{k: v for k, v in policy.items() if v is not None}}
     spread = 1 + rng.random() if merged["randomize"] else 1.0
-    raw: float = spread * merged["min_timeout_in_ms"] * merged["factor"] ** (attempt - 1)
-    return round(min(float(merged["max_timeout_in_ms"]), raw))
+    longest = float(merged["max_timeout_in_ms"])
+    try:
+        raw = float(spread * merged["min_timeout_in_ms"] * float(merged["factor"]) ** (attempt - 1))
+    except OverflowError:  # 1000.0 ** 249
+        raw = longest
+    return round(min(longest, raw))
 
 
 def retry_at(run: Run, done: dict[str, Any], policy: RetryInfo, now: int, rng: random.Random) -> int | None:
     """Decide when the failed attempt `done` is repeated; None when it is not."""
-    code = done["error"].get("code")
+    code = _code(done["error"])
+    own: RetryInfo = done.get("retry", {})  # what catch_error says
     limit = run.max_attempts or policy.get("max_attempts") or DEFAULT_RETRY["max_attempts"]
-    if done.get("skip_retry") or run.attempt >= min(limit, MAX_ATTEMPTS):
+    if done.get("skip_retry") or run.attempt >= min(limit, own.get("max_attempts") or limit, MAX_ATTEMPTS):
         return None
-    if code is not None and code not in _CRASH_CODES_RETRIED:
+    is_retried = code is None or code in _CRASH_CODES_RETRIED or larger_machine(run, done["error"], policy)
+    if not is_retried:
         return None
     if "retry_at" in done:
         return max(now, int(done["retry_at"]))
     if "retry_delay_ms" in done:
         return now + max(0, int(done["retry_delay_ms"]))
-    return now + delay_ms({**policy, **done.get("retry", {})}, run.attempt, rng)
+    return now + delay_ms({**policy, **own}, run.attempt, rng)
 
 
-def final_event(error: dict[str, Any]) -> Event:
+def larger_machine(run: Run, error: Mapping[str, Any], policy: RetryInfo) -> str | None:
+    """Name the machine that a run which ran out of memory goes on with; None if there is no other one."""
+    machine = policy.get("out_of_memory_machine")
+    return machine if _code(error) in _OUT_OF_MEMORY and machine != run.machine else None
+
+
+def final_event(error: Mapping[str, Any]) -> Event:
     """Choose how a run ends that is not repeated, by its error (the real system's `runStatusFromError`)."""
-    code = error.get("code")
+    code = _code(error)
     if code is None or code in _FAILED_CODES:
         return Event.FAIL
     if code == "MAX_DURATION_EXCEEDED":
         return Event.TIME_OUT
     return Event.CRASH if code in _CRASHED_CODES else Event.BREAK
+
+
+def _code(error: Mapping[str, Any]) -> str | None:
+    return error.get("code") if error.get("type") == "INTERNAL_ERROR" else None
 
 
 def is_kept_by_idempotency(status: Status) -> bool:

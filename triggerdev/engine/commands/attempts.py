@@ -133,13 +133,14 @@ def done(ctx: Context, message: Message) -> bool:
 
 
 def _failed(ctx: Context, run: Run, message: dict[str, Any]) -> None:
-    error = message["error"]
-    again = retry.retry_at(run, message, ctx.tasks.policy(run.task), ctx.now, ctx.rng)
+    error, policy = message["error"], ctx.tasks.policy(run.task)
+    again = retry.retry_at(run, message, policy, ctx.now, ctx.rng)
     if again is None:
         finish.finish(ctx, run, retry.final_event(error), error)
         return
     transitions.move(run, Event.RETRY, ctx.now)
     run.error = error
+    run.machine = retry.larger_machine(run, error, policy) or run.machine
     run.worker = None
     run.ready = False
     run.due_at = again

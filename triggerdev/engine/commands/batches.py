@@ -29,8 +29,8 @@ def create(
         if known is not None:
             return BatchCreated(known.id, known.run_count, is_cached=True)
     batch = Batch(ctx.new_id("batch"), run_count, ctx.now, ctx.now, idempotency_key=key, parent_id=parent_id)
-    expires = ctx.now + (key_ttl_ms or wire.DEFAULT_IDEMPOTENCY_TTL_MS) if key is not None else None
-    ctx.tx.insert_batch(batch, expires)
+    lifetime = wire.DEFAULT_IDEMPOTENCY_TTL_MS if key_ttl_ms is None else key_ttl_ms
+    ctx.tx.insert_batch(batch, ctx.now + lifetime if key is not None else None)
     return BatchCreated(batch.id, run_count, is_cached=False)
 
 
@@ -39,6 +39,8 @@ def add_items(ctx: Context, batch_id: str, items: list[TriggerItem]) -> ItemsAcc
     batch = get(ctx, batch_id)
     if batch.sealed:
         return ItemsAccepted(0, len(items), sealed=True)
+    if batch.completed_at is not None:
+        raise errors.EngineError(f"Batch {batch_id!r} is {batch.status}: its items did not come in time.")
     known = ctx.tx.batch_indexes(batch_id)
     fresh: list[TriggerItem] = []
     for item in items:

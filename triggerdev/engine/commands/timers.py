@@ -86,8 +86,13 @@ def recover(ctx: Context, worker: str | None) -> bool:
 
 def sweep(ctx: Context, alive: list[str], lease_ms: int) -> None:
     """Renew the leases of connected workers and take over the runs of those whose lease is over."""
-    for worker in alive:
-        ctx.tx.put_worker(worker, ctx.now + lease_ms)
+    renew(ctx, alive, lease_ms)
     for worker in ctx.tx.expired_workers(ctx.now):
         if not recover(ctx, worker):
             ctx.tx.delete_worker(worker)
+
+
+def renew(ctx: Context, workers: list[str], lease_ms: int) -> None:
+    """Let the leases of workers end `lease_ms` from now."""
+    for worker in workers:
+        ctx.tx.put_worker(worker, ctx.now + lease_ms)

@@ -14,11 +14,9 @@ def timeout_at(value: str | int | None, now: int) -> int | None:
     """Read a timeout: "1h", an ISO date, or milliseconds. Raises InvalidOptionError."""
     if value is None:
         return None
-    if isinstance(value, int):
-        return now + value
-    span = _durations.parse_duration_ms(value)
-    at = now + span if span is not None else _durations.parse_instant_ms(value)
-    if at is None:
+    span = value if isinstance(value, int) else _durations.parse_duration_ms(value)
+    at = now + span if span is not None else _durations.parse_instant_ms(str(value))
+    if at is None or at > now + wire.MAX_SPAN_MS:
         raise errors.InvalidOptionError(f'timeout: {value!r} is no duration like "1h" and no ISO date.')
     return at
 
@@ -52,7 +50,7 @@ def create(
 def _expiry(ctx: Context, key: str | None, key_ttl_ms: int | None) -> int | None:
     if key is None:
         return None
-    return ctx.now + key_ttl_ms if key_ttl_ms else _NEVER
+    return ctx.now + key_ttl_ms if key_ttl_ms is not None else _NEVER
 
 
 def find(ctx: Context, id_or_name: str) -> Token:

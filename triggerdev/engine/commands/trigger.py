@@ -72,7 +72,8 @@ class _Keys:
 
     def note(self, run: Run, options: TriggerOptions) -> None:
         if options.idempotency_key is not None:
-            lifetime = options.idempotency_ttl_ms or wire.DEFAULT_IDEMPOTENCY_TTL_MS
+            given = options.idempotency_ttl_ms
+            lifetime = wire.DEFAULT_IDEMPOTENCY_TTL_MS if given is None else given
             self._added[run.task, options.idempotency_key] = IdempotencyRow(
                 run.task, options.idempotency_key, run.id, self._ctx.now + lifetime
             )
@@ -160,7 +161,6 @@ def replay(ctx: Context, run_id: str, overrides: dict[str, Any]) -> TriggerResul
         "concurrencyKey": old.concurrency_key,
         "machine": old.machine,
         "maxAttempts": old.max_attempts,
-        "maxDuration": old.max_duration_ms / 1000 if old.max_duration_ms else None,
         "priority": old.priority,
         "test": old.is_test,
     }

@@ -112,7 +112,7 @@ INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 SELECT * FROM batches WHERE id IN (SELECT value FROM json_each(?))
 
 -- name: batch_by_key
-SELECT * FROM batches WHERE idempotency_key = ? AND idempotency_expires_at > ?
+SELECT * FROM batches WHERE idempotency_key = ? AND idempotency_expires_at > ? AND status != 'ABORTED'
 ORDER BY created_at DESC LIMIT 1
 
 -- name: update_batch
