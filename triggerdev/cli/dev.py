@@ -32,5 +32,5 @@ def dev(
     from triggerdev.dev.session import DevSession
 
     output = make_output(as_json, plain)
-    session = DevSession(DevOptions(path, host, port, env_file), output)
+    session = DevSession(DevOptions(path, host, port, env_file or ()), output)
     asyncio.run(session.run())

@@ -18,7 +18,7 @@ class DevOptions:
     path: Path | None = None
     host: str = "127.0.0.1"
     port: int | None = None
-    env_files: Sequence[Path] | None = None
+    env_files: Sequence[Path] = ()
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
 
@@ -38,16 +38,9 @@ class Project:
 
     def _read(self) -> None:
         options = self._options
-        loaded = config.load_config(options.path, env_name="dev", environ=options.environ)
-        self.env = config.load_env_files(loaded.root, self._env_files(loaded), options.environ)
-        self.loaded = loaded
-
-    def _env_files(self, loaded: config.LoadedConfig) -> list[Path] | None:
-        if self._options.env_files:
-            return list(self._options.env_files)
-        if loaded.origins["dev.env_file"].kind == "default":
-            return None
-        return [loaded.root / name for name in loaded.config.dev.env_file]
+        self.loaded = config.load_config(
+            options.path, env_name="dev", environ=options.environ, env_files=options.env_files
+        )
 
     def reread(self) -> None:
         """Read the files again. Raises ConfigError and keeps what was read before."""
@@ -56,7 +49,7 @@ class Project:
     async def run_extensions(self, output: DevOutput) -> None:
         """Run the build extensions for dev; what they say and what goes wrong is shown."""
         try:
-            self.extended = await extensions.run(self.interpreter, self.loaded, self.env)
+            self.extended = await extensions.run(self.interpreter, self.loaded, self.loaded.environ)
         except errors.BuildError as error:
             output.error(f"Build extensions: {error}")
         for text in self.extended.warnings:
@@ -64,7 +57,7 @@ class Project:
 
     def worker_env(self, url: str, key: str) -> dict[str, str]:
         """Tell the environment of worker processes."""
-        return {**self.env, **self.extended.env, "TRIGGER_API_URL": url, "TRIGGER_SECRET_KEY": key}
+        return {**self.loaded.environ, **self.extended.env, "TRIGGER_API_URL": url, "TRIGGER_SECRET_KEY": key}
 
     def concerns_config(self, changed: Sequence[Path]) -> bool:
         """Tell whether config, env files or extensions are among changed files."""
@@ -72,7 +65,8 @@ class Project:
         return any(path in own for path in changed)
 
     def _env_paths(self) -> list[Path]:
-        return self._env_files(self.loaded) or [self.root / ".env", self.root / ".env.local"]
+        named = [self.root / name for name in self.loaded.config.dev.env_file]
+        return [*named, *self._options.env_files]
 
     def watched_files(self) -> set[Path]:
         """List the single files whose changes matter, besides those that were imported."""

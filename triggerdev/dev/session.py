@@ -75,16 +75,18 @@ class DevSession:
             self._output.warning(warning)
         self._output.flush()
         supervisor = self._make_supervisor()
+        self._engine.listen(self._on_run_event)
         self._catch_signals(supervisor)
         try:
             await supervisor.start()
+            self._session = self._engine.connect(_WORKER, supervisor.deliver, supervisor.capacity)
             await self._live(supervisor)
         finally:
             await self._shut_down(supervisor)
 
     def _make_supervisor(self) -> Supervisor:
         settings, env = self._worker_settings()
-        supervisor = Supervisor(
+        return Supervisor(
             self._project.interpreter,
             settings,
             env=env,
@@ -93,9 +95,6 @@ class DevSession:
             on_capacity=self._engine.pump,
             limits=self._limits(),
         )
-        self._session = self._engine.connect(_WORKER, supervisor.deliver, supervisor.capacity)
-        self._engine.listen(self._on_run_event)
-        return supervisor
 
     def _limits(self) -> Limits:
         config = self._project.loaded.config
