@@ -1,6 +1,7 @@
 """The run that surrounds a piece of code, as the SDK sees it; the worker provides it."""
 
 from abc import ABC, abstractmethod
+from contextvars import Context as Variables
 from contextvars import ContextVar
 from typing import Any, Literal
 
@@ -56,6 +57,11 @@ leave = _current.reset
 def current() -> RunSession | None:
     """Give the session of the surrounding run, None outside of runs."""
     return _current.get()
+
+
+def current_in(variables: Variables) -> RunSession | None:
+    """Give the session that code with these context variables belongs to."""
+    return variables.get(_current)
 
 
 def require(name: str, hint: str = "") -> RunSession:

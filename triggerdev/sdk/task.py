@@ -255,7 +255,7 @@ def kebab(name: str) -> str:
 def _is_async(function: Callable[..., Any]) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
         getattr(function, "__call__", None)
-    )  # noqa: B004
+    )
 
 
 def _unknown_option(name: str) -> str:

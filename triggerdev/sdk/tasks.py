@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, Unpack
 
 from triggerdev.sdk import registry, triggering
-from triggerdev.sdk.calls import operation, refuse_loop
 from triggerdev.sdk.calls import drive as _drive
+from triggerdev.sdk.calls import operation, refuse_loop
 from triggerdev.sdk.options import TriggerOptions
 from triggerdev.sdk.results import BatchHandle, BatchResult, Result, ResultCall, RunHandle
 

@@ -1,0 +1,349 @@
+"""An attempt whose function is a coroutine: its branches, its pending operations, parking and ending."""
+
+import asyncio
+import contextvars
+from typing import TYPE_CHECKING, Any
+
+from triggerdev import errors
+from triggerdev.protocol import Message, OpRecord, RunStart
+from triggerdev.sdk import session as sessions
+from triggerdev.worker.executor.attempt import Attempt
+from triggerdev.worker.executor.binding import Bound
+from triggerdev.worker.executor.branches import NO_RUN, Branch, current_branch, waits_for_branches
+from triggerdev.worker.executor.record import MAIN, Node
+from triggerdev.worker.executor.session import STALE, WAIT_TYPES, AttemptSession, refusal
+
+if TYPE_CHECKING:
+    from triggerdev.worker.executor.async_executor import AsyncExecutor
+    from triggerdev.worker.executor.project import Plan
+
+_CALM_TURNS = 3  # a finished task wakes the one that joins it within three turns of the loop
+
+
+class PendingOp:
+    """An operation that a branch waits for."""
+
+    __slots__ = ("future", "kind", "op", "target")
+
+    def __init__(self, op: str, kind: str, target: str | None, future: "asyncio.Future[Any]") -> None:
+        self.op = op
+        self.kind = kind
+        self.target = target
+        self.future = future
+
+
+class AsyncSession(AttemptSession):
+    """One attempt on a loop that it shares with others."""
+
+    def __init__(self, executor: "AsyncExecutor", start: RunStart, plan: "Plan") -> None:
+        super().__init__(executor.project, executor.channel, executor.sink, start)
+        self.alarm = 0
+        self.timers: dict[int, asyncio.TimerHandle] = {}
+        self.pending: dict[str, PendingOp] = {}
+        self.parked = False
+        self.attempt = Attempt(self, plan)
+        self._executor = executor
+        self._loop = executor.loop
+        self._branches: set[Branch] = set()
+        self._unanswered = 0
+        self._calm = 0
+        self._outcome: Message | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._flush_timer: asyncio.TimerHandle | None = None
+        self._hooks_running = False
+        self._held: list[tuple[str, Any]] = []
+
+    def begin(self) -> None:
+        """Start executing."""
+        variables = contextvars.copy_context()
+        variables.run(sessions.enter, self)
+        self._variables = variables
+        self._arm()
+        branch = Branch(
+            self.attempt.execute(), session=self, node=self.main, loop=self._loop, context=variables
+        )
+        self._main_branch = branch
+        self.adopt(branch)
+
+    # -- branches
+
+    def adopt(self, branch: Branch) -> None:
+        """Count an asyncio task as a branch of the run."""
+        self._branches.add(branch)
+        branch.add_done_callback(self._branch_done, context=NO_RUN)
+
+    def _branch_done(self, branch: "asyncio.Task[Any]") -> None:
+        assert isinstance(branch, Branch)
+        self._branches.discard(branch)
+        self.stir()
+        if branch is self._main_branch:
+            self._outcome = branch.result()
+        if self._outcome is not None and not self.ended and (self.signal is None or not self._branches):
+            self._finish(self._outcome)
+
+    def stir(self) -> None:
+        """Note that something happened, so that it is not parked before all has come to rest."""
+        self._calm = 0
+
+    def node(self) -> Node:
+        branch = current_branch()
+        if branch is not None and branch.session is self:
+            return branch.node
+        return self.main
+
+    def set_node(self, node: Node) -> Node:
+        branch = current_branch()
+        assert branch is not None
+        previous, branch.node = branch.node, node
+        return previous
+
+    async def call(self, function: Bound, values: dict[str, Any]) -> Any:
+        result = function(values)
+        if hasattr(result, "__await__"):
+            return await result
+        return result
+
+    # -- operations
+
+    async def perform(self, op_id: str, kind: str, target: str | None, args: dict[str, Any] | None) -> Any:
+        if current_branch() is None:
+            raise errors.ContextError(
+                "Durable operations belong to the task's own code: await them there, not in another thread."
+            )
+        entry = PendingOp(op_id, kind, target, self._loop.create_future())
+        if args is None:
+            self._add_pending(entry)
+        else:
+            self._unanswered += 1
+            self._executor.ask(self, entry, args)
+        try:
+            return await entry.future
+        finally:
+            self.pending.pop(op_id, None)
+
+    def post(self, op_id: str, kind: str, args: dict[str, Any]) -> None:
+        self._executor.ask(
+            self, PendingOp(op_id, kind, None, self._loop.create_future()), args, is_awaited=False
+        )
+
+    def answer(self, entry: PendingOp, reply: Message, is_awaited: bool) -> None:
+        """Take the engine's reply to an operation."""
+        self._unanswered -= is_awaited
+        self.stir()
+        if reply.get("error_kind") == STALE:
+            self.end(errors.RunEvicted("The run goes on elsewhere."))
+        elif "error" in reply:
+            self._refused(entry, reply, is_awaited)
+        elif reply.get("pending"):
+            if not entry.future.done():
+                self._add_pending(entry)
+        elif not entry.future.done():
+            entry.future.set_result(reply.get("result"))
+
+    def _refused(self, entry: PendingOp, reply: Message, is_awaited: bool) -> None:
+        if not is_awaited:
+            self.log("error", f"metadata was refused: {reply['error']}", None)
+        elif not entry.future.done():
+            entry.future.set_exception(refusal(reply))
+
+    def _add_pending(self, entry: PendingOp) -> None:
+        self.pending[entry.op] = entry
+        self._executor.candidates.add(self)
+
+    def deliver(self, op_id: str, result: Any) -> None:
+        """Give a pending operation its result; while on_wait hooks run it is held back."""
+        if self._hooks_running:
+            self._held.append((op_id, result))
+            return
+        entry = self.pending.get(op_id)
+        self.stir()
+        if entry is not None and not entry.future.done():
+            entry.future.set_result(result)
+
+    # -- parking
+
+    def try_park(self) -> None:
+        """Park if every branch waits for durable operations, or for branches that do."""
+        if not self.pending or self.parked or self.ended or self.signal is not None:
+            self._executor.candidates.discard(self)
+            return
+        if self._unanswered or self._hooks_running or self._has_timers():
+            return
+        if len(self._branches) > 1 and self._calm < _CALM_TURNS:
+            self._calm += 1
+            self._loop.call_soon(_nothing, context=NO_RUN)  # so that there is another turn
+            return
+        futures = {id(entry.future) for entry in self.pending.values()}
+        if all(self._is_at_rest(branch, futures) for branch in self._branches):
+            self._executor.candidates.discard(self)
+            self._park()
+
+    def _is_at_rest(self, branch: Branch, futures: set[int]) -> bool:
+        future: Any = getattr(branch, "_fut_waiter", None)
+        if future is None or future.done():
+            return False
+        if id(future) in futures:
+            return True
+        return len(self._branches) > 1 and waits_for_branches(branch, future)
+
+    def _has_timers(self) -> bool:
+        if self.timers:
+            self.timers = {key: timer for key, timer in self.timers.items() if not timer.cancelled()}
+        return bool(self.timers)
+
+    def _park(self) -> None:
+        if self.attempt.has_hooks("on_wait"):
+            self._run_hooks("on_wait", self._park_now)
+        else:
+            self._park_now()
+
+    def _park_now(self) -> None:
+        if self.ended or self.signal is not None or not self.pending:
+            return
+        self.parked = True
+        self._disarm()
+        self.send_changes()
+        self.stop_clock()
+        self.send(
+            {
+                "t": "park",
+                "run": self.id,
+                "token": self.token,
+                "ops": list(self.pending),
+                "usage_ms": self.total_usage_ms(),
+            }
+        )
+
+    def resume(self, token: int, ops: list[OpRecord]) -> None:
+        """Go on under a new token, with what was completed meanwhile."""
+        self.token = token
+        self.parked = False
+        self.start_clock()
+        self._arm()
+        self._executor.candidates.add(self)
+        if self.attempt.has_hooks("on_resume"):
+            self._run_hooks("on_resume", lambda: None)
+        for op in ops:
+            if op["done"]:
+                self.deliver(op["op"], op.get("result"))
+
+    def _run_hooks(self, name: str, then: Any) -> None:
+        """Run on_wait or on_resume hooks in a task of their own; results that come meanwhile are held back."""
+        self._hooks_running = True
+        entry = next(iter(self.pending.values()), None)
+        wait = {"type": WAIT_TYPES.get(entry.kind, entry.kind), "target": entry.target} if entry else {}
+        phase = f"{name}@{entry.op.replace(':', '-') if entry else ''}"
+
+        async def hooks() -> None:
+            try:
+                await self.attempt.around_wait(name, phase, wait)
+            finally:
+                self._hooks_running = False
+                if not self._held or name == "on_resume":
+                    then()
+                held, self._held = self._held, []
+                for op_id, result in held:
+                    self.deliver(op_id, result)
+
+        self._start_apart(hooks(), name)
+
+    def _start_apart(self, coroutine: Any, name: str) -> Branch:
+        """Start code of hooks beside the branches: it keeps no run from parking or ending."""
+        node = Node(f"{MAIN}.{name}")
+        branch = Branch(coroutine, session=self, node=node, loop=self._loop, context=self._variables)
+        self._executor.keep(branch)
+        return branch
+
+    # -- time
+
+    def _arm(self) -> None:
+        limit = self.start.get("max_duration_ms")
+        if limit is not None:
+            left = max(0.0, limit - self.usage_ms()[1]) / 1000
+            self._timer = self._loop.call_later(left, self._time_out, context=NO_RUN)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _time_out(self) -> None:
+        limit = (self.start.get("max_duration_ms") or 0) / 1000
+        self.end(errors.RunTimedOut(f"The run used more compute time than its max_duration of {limit:g} s."))
+
+    def changes_waiting(self) -> None:
+        if self._flush_timer is None:
+            later = self._loop.call_later
+            self._flush_timer = later(self._executor.flush_seconds, self._flush_later, context=NO_RUN)
+
+    def _flush_later(self) -> None:
+        self._flush_timer = None
+        if not self.ended and self.signal is None:
+            self.send_changes()
+
+    # -- ending
+
+    def cancel(self, reason: str) -> None:
+        """Call on_cancel hooks for a bounded time, then end the run."""
+        signal = errors.RunCancelled("The run was cancelled.")
+        if self.signal is not None or not self.attempt.has_hooks("on_cancel"):
+            self.end(signal)
+            return
+        branch = self._start_apart(self.attempt.cancelled(reason), "on_cancel")
+        deadline = self._loop.call_later(self._executor.grace_seconds, self.end, signal, context=NO_RUN)
+
+        def hooks_done(_: Any) -> None:
+            deadline.cancel()
+            self.end(signal)
+
+        branch.add_done_callback(hooks_done, context=NO_RUN)
+
+    def end(self, signal: errors.RunSignal) -> None:
+        """Raise a signal in every branch; a run that ignores it twice is given up."""
+        if self.signal is not None or self.ended:
+            return
+        self.signal = signal
+        self._disarm()
+        self._ring()
+        later = self._loop.call_later
+        self._timer = later(self._executor.grace_seconds, self._nag, context=NO_RUN)
+
+    def _nag(self) -> None:
+        self._ring()
+        self._timer = self._loop.call_later(self._executor.grace_seconds, self._give_up, context=NO_RUN)
+
+    def _ring(self) -> None:
+        self.alarm += 1
+        for branch in list(self._branches):
+            future = getattr(branch, "_fut_waiter", None)
+            # one that joins others hears it from them, and ends after them
+            if self.alarm > 1 or future is None or not waits_for_branches(branch, future):
+                branch.cancel()
+
+    def _give_up(self) -> None:
+        assert self.signal is not None
+        self._finish(self._outcome or self.attempt.signalled(self.signal))
+
+    def _finish(self, outcome: Message) -> None:
+        if self.ended:
+            return
+        self._disarm()
+        if self._flush_timer is not None:
+            self._flush_timer.cancel()
+        if self.signal is None:
+            self.send_changes()
+        self.ended = True
+        for branch in list(self._branches):
+            branch.cancel()
+        self.stop_clock()
+        self.finish_lines()
+        self._executor.finished(self)
+        if outcome["outcome"] == "evicted":
+            self.send({"t": "evicted", "run": self.id, "token": self.token})
+        else:
+            usage = self.total_usage_ms()
+            self.send({"t": "done", "run": self.id, "token": self.token, **outcome, "usage_ms": usage})
+
+
+def _nothing() -> None:
+    pass

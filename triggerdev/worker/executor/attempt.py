@@ -1,0 +1,265 @@
+"""The life of one attempt: hooks, middleware, run, and what its end means.
+
+    init -> middleware( on_start (first attempt) -> on_start_attempt -> run ) -> output
+    ok     on_success -> on_complete
+    error  catch_error -> on_failure (no retry left) -> on_complete
+
+The same coroutine serves both executors; under the blocking one it never suspends.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from triggerdev import errors
+from triggerdev.protocol import Message
+from triggerdev.sdk import serialise, times
+from triggerdev.sdk.policy import as_retry
+from triggerdev.worker.executor import failures, payloads
+from triggerdev.worker.executor.binding import Bound
+from triggerdev.worker.executor.project import Plan
+from triggerdev.worker.executor.session import AttemptSession
+
+_DECISIONS = {
+    "skipRetrying": "skip_retrying",
+    "retryAt": "retry_at",
+    "retryDelayInMs": "retry_delay_in_ms",
+}
+
+
+class Attempt:
+    """Executes one attempt and gives the fields of its Done message."""
+
+    def __init__(self, session: AttemptSession, plan: Plan) -> None:
+        self._session = session
+        self._plan = plan
+        self._payload: Any = None
+        self._init: Any = None
+        self._is_told = False
+
+    async def execute(self) -> Message:
+        """Run to the end; never raises, whatever user code does."""
+        try:
+            return await self._to_end()
+        except GeneratorExit:
+            raise
+        except BaseException as error:  # a signal or an exit out of the hooks of the end
+            signal = self._session.signal
+            if signal is not None:
+                return self.signalled(signal)
+            return {"outcome": "failed", "error": failures.describe(error, self._session.project.root)}
+
+    async def _to_end(self) -> Message:
+        try:
+            output = await self._body()
+            text = payloads.dump_output(output)
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            return await self._ended(error)
+        return await self._succeeded(output, text)
+
+    async def _body(self) -> Any:
+        plan, start = self._plan, self._session.start
+        self._payload = plan.load(start.get("payload"), start.get("payload_type") or serialise.JSON)
+        init = self._session.project.bound_init
+        if not plan.hooks and init is None:
+            return await self._run()
+        if init is not None:
+            with self._session.phase("init"):
+                self._init = await self._call(init)
+        return await self._wrapped(list(plan.hooks.get("middleware", ())))
+
+    async def _wrapped(self, middleware: list[Bound]) -> Any:
+        """Call the outermost middleware around the rest; what it returns counts only if it is not None."""
+        if not middleware:
+            await self._start_hooks()
+            return await self._run()
+        name = f"middleware{len(middleware)}"
+        session = self._session
+        main = session.node()
+        inside: list[Any] = []
+        problem: list[BaseException] = []
+
+        async def go_on() -> Any:
+            previous = session.set_node(main)
+            try:
+                inside.append(await self._wrapped(middleware[1:]))
+            except BaseException as error:
+                problem.append(error)
+                raise
+            finally:
+                session.set_node(previous)
+            return inside[0]
+
+        with session.phase(name):
+            try:
+                result = await self._call(middleware[0], next=go_on)
+            except Exception as error:
+                if problem or isinstance(error, errors.TriggerError):
+                    raise
+                raise failures.MiddlewareError(f"{type(error).__name__}: {error}") from error
+        return inside[0] if result is None and inside else result
+
+    async def _start_hooks(self) -> None:
+        session = self._session
+        if session.record.main_started:
+            return  # a replay that got past them before
+        names = ("on_start", "on_start_attempt") if session.start["attempt"] == 1 else ("on_start_attempt",)
+        for name in names:
+            for hook in self._hooks(name):
+                with session.phase(name):
+                    await self._call(hook)
+
+    async def _run(self) -> Any:
+        try:
+            return await self._call(self._plan.run)
+        except errors.CompleteTaskWithOutput as complete:
+            return complete.output
+
+    def _hooks(self, name: str) -> list[Bound]:
+        return self._plan.hooks.get(name, [])
+
+    async def _call(self, function: Bound, **more: Any) -> Any:
+        given = {"payload": self._payload, "init": self._init, **more}
+        return await self._session.call(function, self._session.values(function, given))
+
+    # -- the ends
+
+    async def _succeeded(self, output: Any, text: str | None) -> Message:
+        session = self._session
+        if session.signal is not None:
+            return self.signalled(session.signal)
+        if session.divergence is not None:
+            return await self._failed(session.divergence)
+        if self._plan.hooks:
+            await self._tolerant("on_success", output=output)
+            await self._tolerant("on_complete", output=output, result={"ok": True, "data": output})
+        return {"outcome": "ok", "output": text, "output_type": serialise.JSON}
+
+    async def _ended(self, error: BaseException) -> Message:
+        session = self._session
+        if session.signal is not None:
+            return self.signalled(session.signal)
+        if session.divergence is not None:
+            return await self._failed(session.divergence)
+        signal = failures.find_signal(error)
+        if isinstance(signal, errors.CompleteTaskWithOutput):
+            try:
+                return await self._succeeded(signal.output, payloads.dump_output(signal.output))
+            except payloads.OutputError as problem:
+                error = problem
+        return await self._failed(error)
+
+    def signalled(self, signal: errors.RunSignal) -> Message:
+        """Give the fields of the message that ends a run which a signal ended."""
+        if isinstance(signal, errors.RunEvicted):
+            return {"outcome": "evicted"}
+        if isinstance(signal, errors.RunTimedOut):
+            return {"outcome": "timed_out", "error": failures.describe(signal, self._session.project.root)}
+        return {"outcome": "cancelled"}
+
+    async def _failed(self, error: BaseException) -> Message:
+        decision, error = await self._decide(error)
+        session = self._session
+        done: Message = {
+            "outcome": "failed",
+            "error": failures.describe(error, session.project.root),
+            **decision,
+        }
+        if failures.skips_retry(error):
+            done["skip_retry"] = True
+        if self._plan.hooks:
+            if done.get("skip_retry") or session.start["attempt"] >= (session.start.get("max_attempts") or 1):
+                await self._tolerant("on_failure", error=error)
+            await self._tolerant("on_complete", error=error, result={"ok": False, "error": error})
+        if session.signal is not None:
+            return self.signalled(session.signal)
+        return done
+
+    async def _decide(self, error: BaseException) -> tuple[Message, BaseException]:
+        """Ask catch_error: the first that returns something decides about the retry."""
+        if isinstance(error, (payloads.InputError, errors.NonDeterminismError)):
+            return {}, error
+        for hook in self._hooks("catch_error"):
+            try:
+                with self._session.phase("catch_error"):
+                    answer = await self._call(hook, error=error)
+                if answer is None:
+                    continue
+                decision = _read_decision(answer)
+                replaced = answer.get("error")
+                return decision, replaced if isinstance(replaced, BaseException) else error
+            except errors.AbortTaskRunError as abort:
+                return {"skip_retry": True}, abort
+            except Exception as problem:
+                broken = failures.HookError(f"catch_error failed: {type(problem).__name__}: {problem}")
+                broken.__cause__ = problem
+                return {}, broken
+        return {}, error
+
+    async def _tolerant(self, name: str, **values: Any) -> None:
+        """Call hooks whose errors are logged and otherwise ignored."""
+        for hook in self._hooks(name):
+            try:
+                with self._session.phase(name):
+                    await self._call(hook, **values)
+            except Exception as problem:
+                info = failures.describe(problem, self._session.project.root)
+                where = info.get("location") or "unknown line"
+                text = f"{name} hook failed and is ignored: {info['name']}: {info['message']} ({where})"
+                self._session.log("error", text, None)
+
+    async def cancelled(self, reason: str) -> None:
+        """Call the on_cancel hooks, once."""
+        if self._is_told:
+            return
+        self._is_told = True
+        await self._tolerant("on_cancel", reason=reason)
+
+    async def around_wait(self, name: str, phase: str, wait: dict[str, Any]) -> None:
+        """Call on_wait or on_resume hooks; `phase` names this wait for the operations in them."""
+        for hook in self._hooks(name):
+            try:
+                with self._session.phase(phase):
+                    await self._call(hook, wait=wait)
+            except Exception as problem:
+                self._session.log("error", f"{name} hook failed and is ignored: {problem}", None)
+
+    def has_hooks(self, name: str) -> bool:
+        """Say whether hooks of this name are there."""
+        return name in self._plan.hooks
+
+
+def _read_decision(answer: Any) -> Message:
+    """Read what catch_error returned, in snake or camel case. Raises TypeError or PayloadError."""
+    if not isinstance(answer, dict):
+        raise TypeError(
+            f"catch_error returned {answer!r:.80}; return a dict such as {{'retry_at': ...}}, or None"
+        )
+    given: dict[str, Any] = {_DECISIONS.get(str(name), str(name)): value for name, value in answer.items()}
+    unknown = given.keys() - {"skip_retrying", "retry_at", "retry_delay_in_ms", "retry", "error"}
+    if unknown:
+        raise TypeError(f"catch_error returned an unknown key {min(unknown)!r}")
+    decision: Message = {}
+    if given.get("skip_retrying"):
+        decision["skip_retry"] = True
+    elif given.get("retry_at") is not None:
+        decision["retry_at"] = _instant(given["retry_at"])
+    elif given.get("retry_delay_in_ms") is not None:
+        delay = given["retry_delay_in_ms"]
+        decision["retry_delay_ms"] = round(
+            delay / timedelta(milliseconds=1) if isinstance(delay, timedelta) else delay
+        )
+    elif given.get("retry") is not None:
+        policy = as_retry(given["retry"])
+        if policy is not None:
+            decision["retry"] = policy.info()
+    return decision
+
+
+def _instant(value: Any) -> int:
+    if isinstance(value, (int, float)):
+        return round(value)
+    if not isinstance(value, (datetime, str)):
+        raise TypeError(f"catch_error returned retry_at={value!r:.60}; use a datetime")
+    return times.instant_ms(value, "retry_at")

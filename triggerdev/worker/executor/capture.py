@@ -1,0 +1,138 @@
+"""What user code prints and logs, line by line, to the run it belongs to."""
+
+import contextvars
+import io
+import sys
+import threading
+import time
+from collections.abc import Iterable
+from typing import Any, TextIO
+
+from triggerdev.protocol import LogLine
+from triggerdev.sdk import session as sessions
+from triggerdev.worker.executor.project import Channel
+
+MAX_LINES = 64
+_MAX_LINE = 65_536
+_NO_RUN = contextvars.Context()
+
+
+class LogSink:
+    """Gathers lines of all runs and sends them in batches: one for each turn of the loop, or 64 lines."""
+
+    def __init__(self, channel: Channel, loop: Any = None) -> None:
+        self._channel = channel
+        self._loop = loop
+        self._lines: list[LogLine] = []
+        self._lock = threading.Lock()
+        self._thread = threading.get_ident()
+
+    def add(self, line: LogLine) -> None:
+        """Take a line, from any thread."""
+        with self._lock:
+            self._lines.append(line)
+            count = len(self._lines)
+        if count >= MAX_LINES or self._loop is None:
+            self.flush()
+        elif count == 1:
+            here = threading.get_ident() == self._thread
+            schedule = self._loop.call_soon if here else self._loop.call_soon_threadsafe
+            schedule(self.flush, context=_NO_RUN)
+
+    def flush(self) -> None:
+        """Send what has gathered."""
+        if not self._lines:
+            return
+        with self._lock:
+            lines, self._lines = self._lines, []
+        if lines:
+            self._channel.send({"t": "logs", "lines": lines})
+
+
+class LineBuffer:
+    """Splits what a run writes to one stream into lines."""
+
+    __slots__ = ("_rest",)
+
+    def __init__(self) -> None:
+        self._rest = ""
+
+    def feed(self, text: str) -> list[str]:
+        """Take text and give the lines that it completes; an endless line is cut at 64 KiB."""
+        if text == "\n":
+            line, self._rest = self._rest, ""
+            return [line]
+        *lines, self._rest = (self._rest + text).split("\n")
+        if len(self._rest) > _MAX_LINE:
+            lines.append(self._rest)
+            self._rest = ""
+        return [line[:_MAX_LINE].removesuffix("\r") for line in lines]
+
+    def finish(self) -> list[str]:
+        """Give the last line if it has no end."""
+        line, self._rest = self._rest, ""
+        return [line] if line else []
+
+
+def now_ms() -> int:
+    """Give the time of a line, in milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+class StreamProxy(io.TextIOBase):
+    """Stands in for sys.stdout or sys.stderr: a run's text goes to the run, other text to the real stream."""
+
+    def __init__(self, name: str, real: TextIO) -> None:
+        self._name = name
+        self._real = real
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]  # a constant of the real stream
+        return self._real.encoding
+
+    @property
+    def errors(self) -> str | None:  # type: ignore[override]  # a constant of the real stream
+        return self._real.errors
+
+    @property
+    def buffer(self) -> Any:
+        return self._real.buffer
+
+    @property
+    def real(self) -> TextIO:
+        return self._real
+
+    def write(self, text: str) -> int:
+        running = sessions.current()
+        write = getattr(running, "write", None)
+        if write is None:
+            return self._real.write(text)
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        write(self._name, text)
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:  # type: ignore[override]  # text only, as a text stream
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        if sessions.current() is None:
+            self._real.flush()
+
+    def writable(self) -> bool:
+        return True
+
+    def isatty(self) -> bool:
+        return False
+
+    def fileno(self) -> int:
+        return self._real.fileno()
+
+
+def install_capture() -> None:
+    """Put proxies on sys.stdout and sys.stderr; text written outside of runs passes through."""
+    if not isinstance(sys.stdout, StreamProxy):
+        sys.stdout = StreamProxy("stdout", sys.stdout)
+    if not isinstance(sys.stderr, StreamProxy):
+        sys.stderr = StreamProxy("stderr", sys.stderr)

@@ -1,0 +1,144 @@
+"""Payloads in and outputs out: parsing, checking by annotation, serialising."""
+
+import functools
+import inspect
+import sys
+import typing
+from collections.abc import Callable
+from typing import Any
+
+from triggerdev import _json
+from triggerdev.errors import PayloadError
+from triggerdev.protocol import MAX_OUTPUT_BYTES
+from triggerdev.sdk import schedules, serialise
+from triggerdev.sdk.context import Context
+from triggerdev.sdk.task import Task
+
+Load = Callable[[str | None, str], Any]
+_UNCHECKED = (dict, list, Any, object, None, inspect.Parameter.empty)
+
+
+class InputError(Exception):
+    """A payload that the task does not accept: "field: reason; ..."."""
+
+
+class OutputError(Exception):
+    """An output that cannot be stored; names the place."""
+
+
+def loader(task: Task[Any]) -> Load:
+    """Give the function that parses and checks the payloads of a task; pydantic is imported at its first use."""
+    annotation = _annotation(task)
+    if task.schema is not None:
+        return _by_schema(task.schema)
+    if annotation is schedules.Payload or (task.schedule and annotation is inspect.Parameter.empty):
+        return lambda text, kind: schedules.Payload.of(_parse(text, kind))
+    if _is_unchecked(annotation):
+        return _parse
+    return _by_type(annotation)
+
+
+def _annotation(task: Task[Any]) -> Any:
+    try:
+        parameters = list(inspect.signature(task.function).parameters.values())
+    except (TypeError, ValueError):
+        return inspect.Parameter.empty
+    named = [parameter for parameter in parameters if parameter.name == "payload"] or parameters[:1]
+    if not named or named[0].kind in (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL):
+        return inspect.Parameter.empty
+    annotation = named[0].annotation
+    try:
+        annotation = typing.get_type_hints(task.function, include_extras=True).get(named[0].name, annotation)
+    except Exception:  # a name that exists for type checkers only: nothing to check by
+        if isinstance(annotation, str):
+            return inspect.Parameter.empty
+    return inspect.Parameter.empty if annotation is Context else annotation
+
+
+def _is_unchecked(annotation: Any) -> bool:
+    if any(annotation is known for known in _UNCHECKED):
+        return True
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    return (origin is dict and arguments == (str, Any)) or (origin is list and arguments == (Any,))
+
+
+def _parse(text: str | None, kind: str) -> Any:
+    try:
+        return serialise.load(text, kind)
+    except PayloadError as error:
+        raise InputError(f"payload: {error}") from None
+
+
+def _by_type(annotation: Any) -> Load:
+    @functools.cache
+    def adapter() -> Any:
+        from pydantic import TypeAdapter
+
+        return TypeAdapter(annotation)
+
+    def load(text: str | None, kind: str) -> Any:
+        check = adapter()
+        from pydantic import ValidationError
+
+        try:
+            if kind == serialise.JSON and text:
+                return check.validate_json(text)
+            return check.validate_python(_parse(text, kind))
+        except ValidationError as error:
+            raise InputError(_reasons(error)) from None
+
+    return load
+
+
+def _by_schema(schema: Any) -> Load:
+    if isinstance(schema, type) or typing.get_origin(schema) is not None:
+        return _by_type(schema)
+    check = getattr(schema, "validate_python", None) or schema
+    if not callable(check):
+        return _by_type(schema)
+
+    def load(text: str | None, kind: str) -> Any:
+        value = _parse(text, kind)
+        try:
+            return check(value)
+        except Exception as error:
+            details = _reasons(error) if callable(getattr(error, "errors", None)) else f"payload: {error}"
+            raise InputError(details) from error
+
+    return load
+
+
+def _reasons(error: Any) -> str:
+    parts = []
+    for item in error.errors(include_url=False):
+        place = ".".join(str(part) for part in item["loc"]) or "payload"
+        parts.append(f"{place}: {item['msg']}")
+    return "; ".join(parts)
+
+
+def schema_of(task: Task[Any]) -> dict[str, Any] | None:
+    """Give the JSON Schema of a schema_task if that costs nothing: pydantic is loaded already."""
+    pydantic = sys.modules.get("pydantic")
+    if task.schema is None or pydantic is None or not isinstance(task.schema, type):
+        return None
+    try:
+        schema: dict[str, Any] = pydantic.TypeAdapter(task.schema).json_schema()
+    except Exception:  # a schema that JSON Schema cannot express is no mistake
+        return None
+    return schema
+
+
+def dump_output(value: Any) -> str | None:
+    """Write an output as JSON text, None for None. Raises OutputError, also if over 10 MB."""
+    if value is None:
+        return None
+    try:
+        text = _json.dumps(value, serialise.to_jsonable)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise OutputError(serialise.explain(value, error, "output")) from None
+    size = len(text) if text.isascii() else len(text.encode())
+    if size > MAX_OUTPUT_BYTES:
+        raise OutputError(
+            f"output: {size:,} bytes as JSON; at most {MAX_OUTPUT_BYTES:,} (10 MB) can be stored."
+        )
+    return text

@@ -1,0 +1,102 @@
+"""Executes plain functions: one run at a time, in the main thread of a process to itself."""
+
+import itertools
+from typing import Any
+
+from triggerdev import errors
+from triggerdev.protocol import Message, RunStart
+from triggerdev.sdk import http
+from triggerdev.sdk import session as sessions
+from triggerdev.sdk.calls import drive
+from triggerdev.worker.executor.capture import LogSink
+from triggerdev.worker.executor.project import BlockingChannel, Project
+from triggerdev.worker.executor.session import SIGNALS, cannot_start
+from triggerdev.worker.executor.sync_session import SyncSession
+
+
+class SyncExecutor:
+    """Executes one plain function at a time; between its operations it blocks on the channel."""
+
+    def __init__(self, project: Project, channel: BlockingChannel) -> None:
+        self.project = project
+        self.channel = channel
+        self.sink = LogSink(channel)
+        self._numbers = itertools.count(1)
+        self._session: SyncSession | None = None
+        http.use_worker_settings(project.settings.get("api_url"), project.settings.get("api_key"))
+
+    def execute(self, message: Message) -> None:
+        """Run the function that a start message names to its end, and send its outcome."""
+        start: RunStart = message["run"]
+        try:
+            plan = self.project.plan(start["task"])
+            if plan is None:
+                raise errors.UnknownTaskError(start["task"])
+        except Exception as error:
+            self.channel.send(cannot_start(start, error, self.project.root))
+            return
+        session = SyncSession(self, start, plan)
+        token = sessions.enter(session)
+        self._session = session
+        try:
+            outcome = drive(session.attempt.execute())
+            self._finish(session, outcome)
+        finally:
+            self._session = None
+            sessions.leave(token)
+
+    def _finish(self, session: SyncSession, outcome: Message) -> None:
+        if outcome["outcome"] == "cancelled":
+            drive(session.attempt.cancelled("cancelled"))
+        if session.signal is None:
+            session.send_changes()
+        session.ended = True
+        session.stop_clock()
+        session.close()
+        session.finish_lines()
+        if outcome["outcome"] == "evicted":
+            self.channel.send({"t": "evicted", "run": session.id, "token": session.token})
+            return
+        usage = session.total_usage_ms()
+        self.channel.send(
+            {"t": "done", "run": session.id, "token": session.token, **outcome, "usage_ms": usage}
+        )
+
+    def interrupt(self, reason: str) -> None:
+        """End the run from a signal handler in the main thread: "cancelled", "timed_out" or "evicted".
+
+        Raises the signal if user code is running or the run waits; inside the framework it is raised as soon as
+        user code goes on.
+        """
+        if self._session is not None and not self._session.ended:
+            self._session.interrupt(SIGNALS[reason](_TEXTS[reason]))
+
+    def find_run(self) -> tuple[str, int] | None:
+        """Say which (run, token) executes."""
+        return (self._session.id, self._session.token) if self._session is not None else None
+
+    def ask(
+        self, session: SyncSession, op_id: str, kind: str, target: str | None, args: dict[str, Any]
+    ) -> int:
+        """Send an operation and give the number of its reply."""
+        number = next(self._numbers)
+        session.send(
+            {
+                "t": "op",
+                "id": number,
+                "run": session.id,
+                "token": session.token,
+                "op": op_id,
+                "kind": kind,
+                "target": target,
+                "args": args,
+            }
+        )
+        return number
+
+
+_TEXTS = {
+    "cancelled": "The run was cancelled.",
+    "timed_out": "The run used more compute time than its max_duration.",
+    "evicted": "The run leaves this process; it goes on elsewhere from its record.",
+}
