@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import heapq
 import math
 import os
 import sqlite3
@@ -23,7 +22,7 @@ from triggerdev.engine.model import (
     Token,
     TokenFilter,
 )
-from triggerdev.engine.store import sqlfile, sqlite_rows
+from triggerdev.engine.store import claiming, sqlfile, sqlite_rows
 from triggerdev.engine.store.protocol import Capacity, IdempotencyRow, OpRow, Tx
 
 SCHEMA_VERSION = 1
@@ -181,20 +180,21 @@ class SqliteTx:
 
     def ready_runs(self, capacities: Sequence[Capacity]) -> list[Run]:
         """Take the best claimable runs within each capacity and each queue's limit, lowest score first."""
-        groups = self._run("ready_groups").fetchall()
-        slots = _Slots(self, groups)
-        chosen: list[Run] = []
-        for capacity in capacities:
-            if capacity.free > 0 and capacity.tasks and groups:
-                chosen.extend(slots.take(capacity))
-        return chosen
+        return claiming.ready_runs(self, capacities, self._run("ready_groups").fetchall())
 
-    def ready_of_group(self, queue: str, key: str, tasks: str, count: int) -> list[Run]:
-        return list(map(sqlite_rows.run, self._run("ready_of_group", queue, key, tasks, count)))
+    def ready_of_group(
+        self, queue: str, key: str, after: tuple[int, int], tasks: str, count: int
+    ) -> list[Run]:
+        """List claimable runs of one queue and key behind a (score, seq), best first."""
+        return list(map(sqlite_rows.run, self._run("ready_of_group", queue, key, *after, tasks, count)))
 
-    def count_executing(self, queue: str, key: str) -> int:
-        count: int = self._run("count_executing", queue, key).fetchone()[0]
-        return count
+    def free_slots(self, queue: str, key: str) -> float:
+        """Count how many more runs of a queue and key may execute."""
+        row = self._run("queue_limit", queue).fetchone()
+        if row is None or row[0] is None:
+            return math.inf
+        executing: int = self._run("count_executing", queue, key).fetchone()[0]
+        return float(row[0] - executing)
 
     def due_runs(self, now: int, limit: int) -> list[Run]:
         return list(map(sqlite_rows.run, self._run("due_runs", now, limit)))
@@ -405,30 +405,6 @@ class SqliteTx:
     def next_due(self, *, with_schedules: bool) -> int | None:
         due: int | None = self._run("next_due", with_schedules).fetchone()[0]
         return due
-
-
-class _Slots:
-    """What is left of the queues' limits during one `ready_runs`."""
-
-    def __init__(self, tx: SqliteTx, groups: list[tuple[str, str, int | None]]) -> None:
-        self._tx = tx
-        self._left: dict[tuple[str, str], float] = {
-            (queue, key): math.inf if limit is None else limit - tx.count_executing(queue, key)
-            for queue, key, limit in groups
-        }
-
-    def take(self, capacity: Capacity) -> list[Run]:
-        tasks = _json.dumps(list(capacity.tasks))
-        found = []
-        for (queue, key), left in self._left.items():
-            count = int(min(capacity.free, left))
-            if count > 0:
-                found.append(self._tx.ready_of_group(queue, key, tasks, count))
-        merged = found[0] if len(found) == 1 else heapq.merge(*found, key=lambda run: (run.score, run.seq))
-        taken = [run for run, _ in zip(merged, range(capacity.free), strict=False)]
-        for run in taken:
-            self._left[run.queue, run.concurrency_key or ""] -= 1
-        return taken
 
 
 def _list(values: Sequence[str]) -> str | None:

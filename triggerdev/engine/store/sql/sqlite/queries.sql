@@ -21,17 +21,25 @@ SELECT * FROM runs WHERE id IN (SELECT value FROM json_each(?))
 SELECT * FROM runs WHERE id = ?
 
 -- name: ready_groups
--- The (queue, concurrency key) pairs that have claimable runs, found by skipping along the index.
-WITH RECURSIVE heads(queue, ck) AS (
-  SELECT * FROM (SELECT queue, concurrency_key FROM runs INDEXED BY runs_ready
-                 WHERE ready = 1 ORDER BY queue, concurrency_key LIMIT 1)
+-- The (queue, concurrency key) pairs that have claimable runs, each with the score of its first run, found by
+-- skipping along the index.
+WITH RECURSIVE heads(score, seq, queue, ck) AS (
+  SELECT * FROM (SELECT score, seq, queue, concurrency_key FROM runs INDEXED BY runs_ready
+                 WHERE ready = 1 ORDER BY queue, concurrency_key, score, seq LIMIT 1)
   UNION ALL
-  SELECT r.queue, r.concurrency_key FROM heads, runs r
-  WHERE r.rowid = (SELECT n.rowid FROM runs n INDEXED BY runs_ready
-                   WHERE n.ready = 1 AND (n.queue, n.concurrency_key) > (heads.queue, heads.ck)
-                   ORDER BY n.queue, n.concurrency_key LIMIT 1)
+  SELECT r.score, r.seq, r.queue, r.concurrency_key FROM heads, runs r
+  WHERE r.rowid = coalesce(
+    (SELECT n.rowid FROM runs n INDEXED BY runs_ready
+     WHERE n.ready = 1 AND n.queue = heads.queue AND n.concurrency_key > heads.ck
+     ORDER BY n.concurrency_key, n.score, n.seq LIMIT 1),
+    (SELECT n.rowid FROM runs n INDEXED BY runs_ready
+     WHERE n.ready = 1 AND n.queue > heads.queue
+     ORDER BY n.queue, n.concurrency_key, n.score, n.seq LIMIT 1))
 )
-SELECT h.queue, h.ck, q.concurrency_limit FROM heads h LEFT JOIN queues q ON q.name = h.queue
+SELECT score, seq, queue, ck FROM heads
+
+-- name: queue_limit
+SELECT concurrency_limit FROM queues WHERE name = ?
 
 -- name: count_executing
 SELECT count(*) FROM runs INDEXED BY runs_executing
@@ -39,7 +47,8 @@ WHERE status = 'EXECUTING' AND queue = ? AND concurrency_key = ?
 
 -- name: ready_of_group
 SELECT * FROM runs INDEXED BY runs_ready
-WHERE ready = 1 AND queue = ? AND concurrency_key = ? AND task IN (SELECT value FROM json_each(?))
+WHERE ready = 1 AND queue = ? AND concurrency_key = ? AND (score, seq) > (?, ?)
+  AND task IN (SELECT value FROM json_each(?))
 ORDER BY score, seq LIMIT ?
 
 -- name: due_runs
