@@ -6,6 +6,7 @@ itself never mixes up the descriptors of two frames.
 
 import asyncio
 import contextlib
+import contextvars
 import os
 import select
 import socket
@@ -21,6 +22,7 @@ MAX_FRAME_BYTES = 256 * 1024 * 1024
 _HEADER = struct.Struct(">I")
 _READ_BYTES = 256 * 1024
 _MAX_FDS = 8
+_NO_CONTEXT = contextvars.Context()  # what is scheduled for a run must not run in that run's context
 
 
 def encode_frame(messages: Sequence[Message]) -> bytes:
@@ -86,21 +88,12 @@ class BlockingChannel:
         with self._undisturbed(), self._lock:
             self._sock.sendall(frame)
 
-    def receive(self) -> Message | None:
-        """Wait for the next message; None when the other side has closed."""
+    def receive(self) -> Message:
+        """Wait for the next message. Raises EOFError when the other side has closed."""
         while not self._ready:
             if not self._fill():
-                return None
+                raise EOFError("The supervisor has closed the channel.")
         return self._ready.popleft()
-
-    def receive_all(self) -> list[Message] | None:
-        """Wait until something has arrived and return all of it; None when the other side has closed."""
-        first = self.receive()
-        if first is None:
-            return None
-        messages = [first, *self._ready]
-        self._ready.clear()
-        return messages
 
     def defer(self, call: Callable[[], None]) -> None:
         """Make this call as soon as the frame in hand is complete."""
@@ -202,15 +195,18 @@ class AsyncChannel:
         self._segments: deque[tuple[memoryview, tuple[int, ...]]] = deque()
         self._writing = False
         self._lock = threading.RLock()
+        self._thread = threading.get_ident()
         self.is_closed = False
         sock.setblocking(False)
         self._loop.add_reader(sock.fileno(), self._read)
 
     def send(self, message: Message) -> None:
-        """Queue one message; it leaves at the end of this turn of the loop. Loop thread only."""
+        """Queue one message, from any thread; it leaves at the end of this turn of the loop."""
         with self._lock:
             if not self._outbox and not self.is_closed:
-                self._loop.call_soon(self.flush)
+                here = threading.get_ident() == self._thread
+                schedule = self._loop.call_soon if here else self._loop.call_soon_threadsafe
+                schedule(self.flush, context=_NO_CONTEXT)
             self._outbox.append(message)
 
     def send_from_thread(self, message: Message) -> None:

@@ -310,7 +310,11 @@ class Dispatcher:
         placement.cancel_timers()
         if not placement.parked:
             self._slot_freed(worker.kind)
-        if not worker.runs and not worker.is_gone:
+        if worker.is_gone:
+            return
+        if worker.kind == "sync" and placement.ending is not None:
+            worker.retire(_RETIRE_SECONDS)  # code was interrupted anywhere, and may have left programs behind
+        elif not worker.runs:
             self.settle(worker)
 
     def settle(self, worker: WorkerProcess) -> None:

@@ -116,7 +116,7 @@ def main(arguments: Sequence[str]) -> int:
     os.close(null)
     fd = int(arguments[0])
     os.set_inheritable(fd, False)
-    project = import_project(settings, "index")
+    project = import_project(settings)
     with os.fdopen(fd, "wb") as file:
         file.write(_json.dump_bytes({"problems": project.problems, "manifest": project.manifest}))
     sys.stdout.flush()

@@ -20,15 +20,27 @@ def problem_of(
     if isinstance(error, SyntaxError) and error.filename:
         return _syntax_problem(error, root)
     if isinstance(error, errors.TaskDefinitionError):
-        kind = "definition"
+        kind = "duplicate" if "defined twice" in str(error) else "definition"
     place = _innermost_user_frame(error, root)
     name, line = place or (str(file or root), 1)
     return SourceProblem(
         kind=kind,
-        message=_one_line(error),
+        message=_shorten(_one_line(error), root),
         file=relative(name, root),
         line=line,
         source_line=linecache.getline(name, line).rstrip() if place else "",
+        traceback=user_traceback(error, root),
+    )
+
+
+def definition_problem(error: Exception, root: Path, file: str, line: int) -> SourceProblem:
+    """Describe a task that was imported but cannot be called."""
+    return SourceProblem(
+        kind="definition",
+        message=_shorten(str(error), root),
+        file=relative(file, root),
+        line=line,
+        source_line=linecache.getline(file, line).rstrip(),
         traceback=user_traceback(error, root),
     )
 
@@ -67,6 +79,10 @@ def _innermost_user_frame(error: BaseException, root: Path) -> tuple[str, int] |
         if is_user_file(frame.f_code.co_filename, root):
             found = (frame.f_code.co_filename, line)
     return found
+
+
+def _shorten(text: str, root: Path) -> str:
+    return text.replace(f"{root}{os.sep}", "")
 
 
 def _one_line(error: BaseException) -> str:

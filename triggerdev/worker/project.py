@@ -8,6 +8,7 @@ from triggerdev.protocol import Manifest, SourceProblem, WorkerSettings
 from triggerdev.sdk import registry
 from triggerdev.worker import loader
 from triggerdev.worker.executor import Project, describe_tasks
+from triggerdev.worker.problems import definition_problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,19 +24,21 @@ class ImportedProject:
 
 
 def import_project(
-    settings: WorkerSettings, version: str, on_file: Callable[[str], None] = lambda _: None
+    settings: WorkerSettings, on_file: Callable[[str], None] = lambda _: None
 ) -> ImportedProject:
     """Import a project into this process; problems are collected, never raised.
 
     `on_file` is told each file before it is imported.
     """
     loaded = loader.load_project(settings, on_file)
-    known = registry.current()
-    project = Project(settings, version, known, loaded.hooks, loaded.init)
-    problems = loaded.problems
+    project = Project.of(registry.current(), settings, loaded.hooks, loaded.init)
+    problems = loaded.problems + [
+        definition_problem(error, loaded.root, task.file, task.line) for task, error in project.check()
+    ]
+    tasks, queues = ([], []) if problems else describe_tasks(project)
     manifest = Manifest(
-        tasks=[] if problems else describe_tasks(project),
-        queues=[queue.info() for queue in known.queues.values()],
+        tasks=tasks,
+        queues=queues,
         files=loaded.files,
         packages=loaded.packages,
         threads=loaded.threads,

@@ -27,7 +27,7 @@ def run_worker(kind: str, sock: socket.socket, project: ImportedProject) -> None
     if kind == "async":
         asyncio.run(_serve(sock, project))
     else:
-        SyncWorker(BlockingChannel(sock), project).run()
+        SyncWorker(sock, project).run()
     atexit._run_exitfuncs()
 
 
@@ -70,26 +70,39 @@ class AsyncWorker:
         self._watchdog.interrupt(INTERRUPTS[signal.Signals(number)])
 
 
+class SyncChannel(BlockingChannel):
+    """The channel of a worker for plain functions: answers what is not for the executor."""
+
+    def receive(self) -> Message:
+        """Wait for the next message; the process ends when the supervisor is gone."""
+        while True:
+            try:
+                message = super().receive()
+            except EOFError:
+                os._exit(1)  # nobody is there for whom user code could still do something
+            if message["t"] == "ping":
+                self.send({"t": "pong"})
+                continue
+            if message["t"] == "resume":
+                self.send({"t": "resumed", "run": message["run"], "token": message["token"]})
+            return message
+
+
 class SyncWorker:
     """Runs an executor on the main thread, one run at a time."""
 
-    def __init__(self, channel: BlockingChannel, project: ImportedProject) -> None:
-        self._channel = channel
-        self._executor = SyncExecutor(project.project, channel)
+    def __init__(self, sock: socket.socket, project: ImportedProject) -> None:
+        self._channel = SyncChannel(sock)
+        self._executor = SyncExecutor(project.project, self._channel)
 
     def run(self) -> None:
         """Serve until shutdown."""
         for number in INTERRUPTS:
             signal.signal(number, self._interrupt)
         self._channel.send({"t": "welcome", "pid": os.getpid()})
-        while (message := self._channel.receive()) is not None:
-            kind = message["t"]
-            if kind == "start":
+        while (message := self._channel.receive())["t"] != "shutdown":
+            if message["t"] == "start":
                 self._executor.execute(message)
-            elif kind == "ping":
-                self._channel.send({"t": "pong"})
-            elif kind == "shutdown":
-                return
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         reason = INTERRUPTS[signal.Signals(number)]

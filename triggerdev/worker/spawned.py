@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
     sock.set_inheritable(False)
     with os.fdopen(load_file, "rb") as file:
         load = _json.loads(file.read())
-    project = import_project(load["settings"], load["version"])
+    project = import_project(load["settings"])
     if project.problems:
         print(f"The project cannot be imported any more: {project.problems[0]['message']}", file=sys.stderr)  # noqa: T201
         return _IMPORT_FAILED_EXIT_CODE

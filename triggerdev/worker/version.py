@@ -94,10 +94,7 @@ class Version:
 
 def _load(control: ControlChannel, load: Load) -> ImportedProject | None:
     started = time.perf_counter()
-    settings = load["settings"]
-    project = import_project(
-        settings, load["version"], lambda file: control.send({"t": "importing", "file": file})
-    )
+    project = import_project(load["settings"], lambda file: control.send({"t": "importing", "file": file}))
     took_ms = (time.perf_counter() - started) * 1000
     forking.flush_output()
     answer: Message = {"version": load["version"], "took_ms": took_ms}
