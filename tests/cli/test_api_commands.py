@@ -160,8 +160,8 @@ def test_an_unknown_task_is_reported_in_the_servers_words(server: StubServer, cl
 def test_runs_list_shows_a_table(server: StubServer, cli: RunCli) -> None:
     server.answer("GET /api/v1/runs", {"data": [run_object("COMPLETED")], "pagination": {}})
     assert cli("runs", "list").out.splitlines() == [
-        "RUN    TASK   STATUS     ATTEMPTS  CREATED              TOOK  TAGS",
-        "run_1  hello  completed  1         2025-01-01 00:00:00  34ms  a, b",
+        "RUN    TASK   STATUS     CREATED              TOOK  TAGS",
+        "run_1  hello  completed  2025-01-01 00:00:00  34ms  a, b",
     ]
 
 

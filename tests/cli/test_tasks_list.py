@@ -35,9 +35,9 @@ SCHEDULED = {
 def test_the_running_server_is_asked_first(server: StubServer, cli: RunCli) -> None:
     server.answer("GET /api/v1/tasks", {"tasks": [TASK, SCHEDULED]})
     assert cli("tasks", "list").out.splitlines() == [
-        "TASK   KIND   QUEUE OR SCHEDULE       DEFINED AT",
-        "daily  sync   0 9 * * * (UTC)         trigger/hello.py:20",
-        "hello  async  task/hello (at most 2)  trigger/hello.py:14",
+        "TASK   KIND   QUEUE OR SCHEDULE  DEFINED AT",
+        "daily  sync   0 9 * * * (UTC)    trigger/hello.py:20",
+        "hello  async  - (at most 2)      trigger/hello.py:14",
     ]
 
 

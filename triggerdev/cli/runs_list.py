@@ -9,7 +9,7 @@ from triggerdev import _durations, errors
 from triggerdev.cli import options, project
 from triggerdev.cli.output import Output
 
-_COLUMNS = ("RUN", "TASK", "STATUS", "ATTEMPTS", "CREATED", "TOOK", "TAGS")
+_COLUMNS = ("RUN", "TASK", "STATUS", "CREATED", "TOOK", "TAGS")
 
 
 def list_runs(
@@ -54,7 +54,6 @@ def _row(run: dict[str, Any]) -> tuple[str, ...]:
         str(run.get("id", "")),
         str(run.get("taskIdentifier", "")),
         str(run.get("status", "")).lower().replace("_", " "),
-        str(run.get("attemptCount", "")),
         _when(run.get("createdAt")),
         took(run) if run.get("isCompleted") else "",
         ", ".join(str(tag) for tag in run.get("tags") or []),

@@ -402,11 +402,11 @@ def make_output(as_json: bool = False, plain: bool = False, stream: TextIO | Non
 def task_row(task: protocol.TaskInfo) -> tuple[str, str, str, str]:
     """Return a task's cells for a table: id, kind, queue or schedule, file:line."""
     schedule, queue = task.get("schedule"), task.get("queue") or {}
+    name, limit = queue.get("name") or "-", queue.get("concurrency_limit")
+    what = "-" if name == f"task/{task['id']}" else name
+    what += f" (at most {limit})" if limit is not None else ""
     if schedule:
         what = f"{schedule['cron']} ({schedule['timezone']})"
-    else:
-        limit = queue.get("concurrency_limit")
-        what = str(queue.get("name") or "-") + (f" (at most {limit})" if limit is not None else "")
     place = f"{task.get('file', '')}:{task.get('line', '')}".rstrip(":")
     return clean(task["id"]), task.get("kind", ""), clean(what), clean(place)
 
