@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from triggerdev import errors
+from triggerdev.engine import options as wire
 from triggerdev.engine.clock import Clock, IdSource, SystemClock
 from triggerdev.engine.commands import batches, finish, operations, schedules, timers, tokens
 from triggerdev.engine.commands import trigger as triggering
@@ -128,7 +129,7 @@ class Engine:
         ctx.tasks = TaskTable(None, manifest)
         schedules.register(ctx, manifest, self.environment.type)
         for queue in manifest["queues"]:
-            ctx.tx.put_queue(queue["name"], queue.get("concurrency_limit"), ctx.now)
+            ctx.tx.put_queue(wire.queue_name(queue["name"]), queue.get("concurrency_limit"), ctx.now)
         for task in manifest["tasks"]:
             own = task.get("queue")
             if own is None or "concurrency_limit" in own:

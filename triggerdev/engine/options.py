@@ -37,7 +37,7 @@ def parse(wire: dict[str, Any], now: int) -> TriggerOptions:
         ttl_ms=_ttl(wire.get("ttl")),
         priority=_number(wire.get("priority"), "priority", MAX_PRIORITY) or 0,
         tags=tags(wire.get("tags")),
-        metadata=_metadata(wire.get("metadata")),
+        metadata=metadata(wire.get("metadata")),
         queue=queue,
         queue_limit=limit,
         concurrency_key=_text(wire.get("concurrencyKey"), "concurrencyKey", 128),
@@ -147,7 +147,8 @@ def _max_duration(value: Any) -> int | None:
     return round(seconds * 1000)
 
 
-def _metadata(value: Any) -> dict[str, Any] | None:
+def metadata(value: Any) -> dict[str, Any] | None:
+    """Read metadata: an object of at most 256 KB, or its JSON text."""
     if value is None:
         return None
     if isinstance(value, str):  # replays and older clients send it serialised

@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Iterator
 
 from triggerdev import errors
+from triggerdev.engine import options
 from triggerdev.engine.retry import DEFAULT_RETRY
 from triggerdev.protocol import Manifest, RetryInfo, TaskInfo
 
@@ -36,4 +37,5 @@ class TaskTable:
     def queue_of(self, task: TaskInfo) -> str:
         """Name the queue that a task's runs go to unless the trigger says otherwise."""
         queue = task.get("queue")
-        return (queue.get("name") if queue else None) or f"task/{task['id']}"
+        name = (queue.get("name") if queue else None) or f"task/{task['id']}"
+        return options.queue_name(name)

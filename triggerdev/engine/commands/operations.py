@@ -8,7 +8,7 @@ from triggerdev import errors, protocol
 from triggerdev.engine import metadata as meta
 from triggerdev.engine import options as wire
 from triggerdev.engine.commands import attempts, batches, finish, tokens
-from triggerdev.engine.commands.trigger import Origin, trigger
+from triggerdev.engine.commands.trigger import Origin, check, trigger
 from triggerdev.engine.context import Context
 from triggerdev.engine.model import Batch, Run, TriggerItem
 from triggerdev.engine.store.protocol import OpRow
@@ -160,15 +160,23 @@ def _batch(
 
 
 def _batch_trigger(ctx: Context, run: Run, target: str | None, args: dict[str, Any]) -> Effect:
+    _check_items(ctx, args["items"])
     batch, cached, ids = _batch(ctx, run, args, "batchTrigger")
-    problems = ctx.tx.batch_errors(batch.id)
-    if problems:
-        first = problems[0]
-        raise errors.InvalidOptionError(
-            f"{len(problems)} of {batch.run_count} items could not be triggered; item {first.index}:"
-            f" {first.error}"
-        )
     return Effect({"id": batch.id, "run_count": batch.run_count, "runs": ids, "is_cached": cached})
+
+
+def _check_items(ctx: Context, items: list[dict[str, Any]]) -> None:
+    """Refuse a batch with an item that cannot be triggered, before anything of it is."""
+    problems = []
+    for index, raw in enumerate(items):
+        try:
+            check(ctx, _item(raw["task"], raw, index))
+        except errors.EngineError as error:
+            problems.append(f"item {index}: {error}")
+    if problems:
+        raise errors.InvalidOptionError(
+            f"{len(problems)} of {len(items)} items could not be triggered; {problems[0]}"
+        )
 
 
 def _batch_trigger_and_wait(ctx: Context, run: Run, target: str | None, args: dict[str, Any]) -> Effect:
@@ -206,12 +214,14 @@ def change_metadata(ctx: Context, run: Run, args: dict[str, Any]) -> dict[str, A
         (parent or run, args.get("parent_operations")),
         (root or run, args.get("root_operations")),
     )
+    changed: dict[str, tuple[Run, dict[str, Any] | None]] = {}
     for owner, operations in targets:
         if operations:
-            owner.metadata = wire.parse(
-                {"metadata": meta.apply(owner.metadata, operations)}, ctx.now
-            ).metadata
-            ctx.save(owner)
+            before = changed[owner.id][1] if owner.id in changed else owner.metadata
+            changed[owner.id] = owner, wire.metadata(meta.apply(before, operations))
+    for owner, after in changed.values():  # all of them or, if one cannot be applied, none
+        owner.metadata = after
+        ctx.save(owner)
     return run.metadata or {}
 
 

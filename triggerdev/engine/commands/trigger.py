@@ -33,7 +33,7 @@ def trigger(ctx: Context, item: TriggerItem, origin: Origin = NOWHERE) -> Trigge
 
 def trigger_many(ctx: Context, items: Sequence[TriggerItem], origin: Origin = NOWHERE) -> list[TriggerResult]:
     """Make many runs, in order; an item with a known idempotency key answers with the run of that key."""
-    parsed = [(item, ctx.tasks.find(item.task), wire.parse(item.options, ctx.now)) for item in items]
+    parsed = [(item, *check(ctx, item)) for item in items]
     keys = _Keys(ctx, [(item.task, o.idempotency_key) for item, _, o in parsed if o.idempotency_key])
     results = []
     for item, task, options in parsed:
@@ -47,6 +47,11 @@ def trigger_many(ctx: Context, items: Sequence[TriggerItem], origin: Origin = NO
         results.append(TriggerResult(run.id, is_cached=False))
     keys.save()
     return results
+
+
+def check(ctx: Context, item: TriggerItem) -> tuple[TaskInfo, TriggerOptions]:
+    """Find an item's task and read its options. Raises UnknownTaskError, InvalidOptionError."""
+    return ctx.tasks.find(item.task), wire.parse(item.options, ctx.now)
 
 
 class _Keys:

@@ -1,6 +1,7 @@
 """The embedded store: SQLite in WAL mode with synchronous=FULL, one writer, one reader."""
 
 import contextlib
+import errno
 import fcntl
 import math
 import os
@@ -49,13 +50,16 @@ class SqliteStore:
         """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = _take_lock(self.path.with_suffix(".lock"))
+            self._lock = _take_lock(self.path)
             self._writer = self._connect()
             self._prepare(self._writer)
             self._reader = self._connect()
         except (OSError, sqlite3.Error) as error:
             self.close()
             raise _explain(error, self.path) from error
+        except BaseException:
+            self.close()
+            raise
 
     @contextlib.contextmanager
     def write(self) -> Iterator[Tx]:
@@ -69,7 +73,7 @@ class SqliteStore:
         except BaseException as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-            if isinstance(error, sqlite3.Error | OSError):
+            if isinstance(error, sqlite3.Error | OSError | UnicodeEncodeError):
                 raise _explain(error, self.path) from error
             raise
 
@@ -116,7 +120,7 @@ class SqliteStore:
 
 
 def _take_lock(path: Path) -> IO[str]:
-    handle = path.open("a+", encoding="utf-8")
+    handle = path.with_suffix(".lock").open("a+", encoding="utf-8")
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -124,7 +128,7 @@ def _take_lock(path: Path) -> IO[str]:
         holder = handle.read().strip() or "unknown"
         handle.close()
         raise errors.AlreadyRunningError(
-            f"Process {holder} already runs an engine on {path.with_suffix('.db')}. Stop it first."
+            f"Process {holder} already runs an engine on {path}. Stop it first."
         ) from None
     handle.truncate(0)
     handle.write(str(os.getpid()))
@@ -133,19 +137,26 @@ def _take_lock(path: Path) -> IO[str]:
 
 
 def _explain(error: Exception, path: Path) -> Exception:
-    text = str(error)
-    full = "full" in text or getattr(error, "errno", None) == 28
-    if full or "disk I/O error" in text:
+    if isinstance(error, UnicodeEncodeError):
+        return errors.InvalidOptionError(
+            f"Text with half a surrogate pair cannot be stored ({error.reason})."
+        )
+    code = error.sqlite_errorcode & 0xFF if isinstance(error, sqlite3.Error) else None
+    if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR) or _errno(error) in (errno.ENOSPC, errno.EDQUOT):
         return errors.StorageFullError(
-            f"Cannot write {path}: {text}. Nothing was lost; free some disk space and try again."
+            f"Cannot write {path}: {error}. Nothing was lost; free some disk space and try again."
         )
-    if isinstance(error, OSError) or "readonly" in text or "unable to open" in text:
+    if isinstance(error, OSError) or code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
         return errors.EnvironmentProblemError(
-            f"Cannot open {path}: {text}. The folder must exist and be writable."
+            f"Cannot open {path}: {error}. The folder must exist and be writable."
         )
-    if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
-        return errors.EnvironmentProblemError(f"{path} is damaged or no database: {text}.")
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return errors.EnvironmentProblemError(f"{path} is damaged or no database: {error}.")
     return error
+
+
+def _errno(error: Exception) -> int | None:
+    return error.errno if isinstance(error, OSError) else None
 
 
 class SqliteTx:
