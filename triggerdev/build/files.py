@@ -10,7 +10,7 @@ from pathlib import Path
 
 from triggerdev import errors
 from triggerdev.build import globs, tokens
-from triggerdev.build.ignore import Ignore
+from triggerdev.build.ignore import NEVER_BACK, Ignore
 from triggerdev.build.layers import FileMapping
 
 APP = "/app"
@@ -149,10 +149,8 @@ def _nothing_found(mapping: FileMapping, label: str, kept_out: dict[str, str]) -
         return f"{label}: nothing matches {mapping.source!r}"
     name, reason = next(iter(sorted(kept_out.items())))
     more = f" and {len(kept_out) - 1} more" if len(kept_out) > 1 else ""
-    return (
-        f"{label}: all that matches {mapping.source!r} is kept out: {name}{more}, by {reason}; "
-        f'build.exclude = ["!{name}"] brings it back'
-    )
+    advice = "" if reason == NEVER_BACK else f'; build.exclude = ["!{name}"] brings it back'
+    return f"{label}: all that matches {mapping.source!r} is kept out: {name}{more}, by {reason}{advice}"
 
 
 def _destination(mapping: FileMapping, item: globs.Found, root: Path, single: bool, label: str) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from triggerdev import errors
 from triggerdev.build import tokens
-from triggerdev.build.ignore import Ignore
+from triggerdev.build.ignore import NEVER_BACK, Ignore
 
 _MAGIC = re.compile(r"[*?\[{]")
 _BRACES = re.compile(r"\{([^{}]*)\}")
@@ -69,11 +69,13 @@ class Search:
             return whole, []
         parts = [part for part in pattern.split("/") if part not in ("", ".")]
         first = next(index for index, part in enumerate(parts) if _MAGIC.search(part))
+        if ".." in parts[first:]:
+            raise errors.BuildError(f'{self.label}: the pattern {pattern!r} has ".." behind a wildcard')
         head = "/" if pattern.startswith("/") else ""
         return Path(os.path.normpath(self.root / (head + "/".join(parts[:first])))), parts[first:]
 
     def _walk(self, start: Path, segments: list[str]) -> Iterator[Path]:
-        if not os.path.lexists(start):
+        if not os.path.lexists(start) or any(self._pruned(folder) for folder in self._folders_of(start)):
             return
         if segments:
             yield from self._matches(start, segments, ())
@@ -131,13 +133,26 @@ class Search:
             ) from None
 
     def _pruned(self, folder: Path) -> bool:
-        if self.ignore.prunes(folder):
-            self.kept_out[self.shown(folder) + "/"] = (
-                self.ignore.keeps_out(folder, True) or "virtual environment"
-            )
-            return True
+        """Tell whether nothing below a folder may enter the image, be it by its name or by where it leads."""
+        for place in (folder, *self._folders_of(self._real(folder))):
+            if self.ignore.prunes(place):
+                self.kept_out[self.shown(folder) + "/"] = self.ignore.keeps_out(place, True) or NEVER_BACK
+                return True
         self._contained(folder)
         return False
+
+    def _folders_of(self, path: Path) -> list[Path]:
+        """Give a path and what is above it up to the project, as far as these are folders below the project."""
+        return [each for each in (path, *path.parents) if each != self.root and self._is_own_folder(each)]
+
+    def _is_own_folder(self, path: Path) -> bool:
+        return path.is_relative_to(self.root) and path.is_dir()
+
+    def _real(self, path: Path) -> Path:
+        """Follow the links of a path; what is in the project stays written as below `root`."""
+        real = Path(os.path.realpath(path))
+        home = Path(os.path.realpath(self.root))
+        return self.root / real.relative_to(home) if real.is_relative_to(home) else real
 
     def _is_folder(self, path: Path) -> bool:
         try:
@@ -147,6 +162,10 @@ class Search:
 
     def _regular(self, path: Path, start: Path) -> Found | None:
         reason = self.ignore.keeps_out(path)
+        if reason is None and path.is_symlink():
+            real = self._real(path)
+            hidden = any(self.ignore.prunes(folder) for folder in self._folders_of(real))
+            reason = NEVER_BACK if hidden else self.ignore.keeps_out(real)
         if reason:
             self.kept_out[self.shown(path)] = reason
             return None

@@ -161,7 +161,7 @@ class _Run:
 
     def _failure(self, extension: LoadedExtension, hook: str, error: BaseException) -> errors.ExtensionError:
         why = self.mask(origins.describe(error, self.root))
-        return errors.ExtensionError(f"extension {extension.name!r}: its hook {hook} raised {why}")
+        return errors.ExtensionError(f"extension {extension.name!r}: {hook} failed: {why}")
 
     def _context(self, extension: LoadedExtension) -> BuildContext:
         known = self._contexts.get(extension.name)

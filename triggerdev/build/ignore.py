@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pathspec
 
+from triggerdev import errors
+
 NEVER = frozenset(
     {".git", ".hg", ".svn", ".bzr", ".jj", "CVS", "_darcs", ".trigger", "__pycache__", "node_modules"}
     | {".venv", ".tox", ".nox", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis", ".DS_Store"}
@@ -20,7 +22,8 @@ DEFAULTS = (
     *("id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", ".ssh/", ".aws/", ".gnupg/"),
     *(".netrc", ".pypirc", ".npmrc", ".git-credentials", ".htpasswd", "*.pyc", "*.pyo"),
 )
-BUILT_IN = "the built-in list (environment files, keys, caches)"
+BUILT_IN = "the built-in list (environment files, keys, compiled files)"
+NEVER_BACK = "the list of folders that no image needs (version control, caches, environments)"
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,9 @@ class Ignore:
         self._first = [_Rules(BUILT_IN, Path(root.anchor), _spec(DEFAULTS))]
         docker = _docker_patterns(_lines(root / ".dockerignore"))
         self._last = [_Rules(".dockerignore", root, _spec(docker))] if docker else []
+        for pattern in exclude:
+            if not _is_pattern(pattern):
+                raise errors.BuildError(f"build.exclude: {pattern!r} is no pattern as in .gitignore")
         if exclude:
             self._last.append(_Rules("build.exclude", root, _spec(exclude)))
         self._top = _repository(root) or root
@@ -56,7 +62,7 @@ class Ignore:
     def keeps_out(self, path: Path, is_folder: bool = False) -> str | None:
         """Name what keeps an absolute path out of the image; None if nothing does."""
         if path.name in NEVER:
-            return BUILT_IN
+            return NEVER_BACK
         found: str | None = None
         for rules in (*self._first, *self._gitignores(path.parent), *self._last):
             verdict = rules.verdict(path, is_folder)
@@ -103,7 +109,16 @@ def _lines(path: Path) -> list[str]:
 
 
 def _spec(lines: Sequence[str]) -> pathspec.GitIgnoreSpec:
-    return pathspec.GitIgnoreSpec.from_lines(lines)
+    """Compile patterns; those that are none have no effect, as in git."""
+    return pathspec.GitIgnoreSpec.from_lines(line for line in lines if _is_pattern(line))
+
+
+def _is_pattern(line: str) -> bool:
+    try:
+        pathspec.GitIgnoreSpec.from_lines([line])
+    except ValueError:
+        return False
+    return True
 
 
 def _docker_patterns(lines: Sequence[str]) -> list[str]:

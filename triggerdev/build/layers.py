@@ -92,6 +92,7 @@ def _secret_names(value: Any) -> Any:
 
 EnvName = Annotated[str, AfterValidator(_variable)]
 EnvValues = dict[EnvName, str]
+Package = Annotated[str, AfterValidator(_package)]
 FilePath = Annotated[str, AfterValidator(_path)]
 
 
@@ -114,7 +115,7 @@ class FileMapping:
 class Image:
     """System packages ("name" or "name=version") and raw instructions, one line each, run as root."""
 
-    pkgs: list[Annotated[str, AfterValidator(_package)]] = Field(default_factory=list)
+    pkgs: list[Package] = Field(default_factory=list)
     instructions: list[Annotated[str, AfterValidator(_instruction)]] = Field(default_factory=list)
 
 

@@ -4,14 +4,22 @@ import os
 import traceback
 from pathlib import Path
 
-from triggerdev.build import tokens
+import pydantic
+
+from triggerdev import errors
+from triggerdev.build import layers, tokens
 
 _OURS = Path(__file__).resolve().parent.parent
 
 
 def describe(error: BaseException, root: Path) -> str:
     """Write an exception as "ValueError: text (file.py:12)" with the user's innermost line."""
-    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    if isinstance(error, pydantic.ValidationError):
+        text = f"{error.title}: {layers.field_problems(error)}"
+    elif isinstance(error, errors.TriggerError):
+        text = str(error)
+    else:
+        text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     place = user_line(error, root)
     return tokens.printable(f"{text} ({place})" if place else text)
 

@@ -2,24 +2,15 @@
 
 import pydantic
 
-from triggerdev.build import tokens
 from triggerdev.build.context import BuildContext, BuildManifest
 from triggerdev.build.extension import BuildExtension
-from triggerdev.build.layers import BuildLayer, Image
+from triggerdev.build.layers import BuildLayer, Image, Package
 
 
 class _Options(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", strict=True)
 
-    packages: list[str] = pydantic.Field(min_length=1)
-
-    @pydantic.field_validator("packages")
-    @classmethod
-    def _names_are_valid(cls, packages: list[str]) -> list[str]:
-        for package in packages:
-            if tokens.split_apt(package) is None:
-                raise ValueError(f'{package!r} is no package: write "name" or "name=version"')
-        return packages
+    packages: list[Package] = pydantic.Field(min_length=1)
 
 
 class AptGet(BuildExtension):

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import pydantic
+
 from triggerdev import errors
 from triggerdev.build import project_imports, tokens
 from triggerdev.build.context import BuildContext, BuildManifest
@@ -51,6 +53,13 @@ class SyncContext:
     env: Mapping[str, str] = field(repr=False)
 
 
+class _Options(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid", strict=True)
+
+    callback: str
+    override: bool
+
+
 class SyncEnvVars(BuildExtension):
     """Call `callback`, sync or async, with a SyncContext.
 
@@ -61,8 +70,9 @@ class SyncEnvVars(BuildExtension):
     name = "sync-env-vars"
 
     def __init__(self, callback: str, override: bool = True) -> None:
-        self._callback = callback
-        self._override = override
+        options = _Options(callback=callback, override=override)
+        self._callback = options.callback
+        self._override = options.override
 
     async def on_build_complete(self, context: BuildContext, manifest: BuildManifest) -> None:
         """Ask for the variables and add them as a layer that has no part in the image."""

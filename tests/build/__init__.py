@@ -1,0 +1,1 @@
+"""The build system: files, hooks, folding, rendering, the dry run."""
