@@ -81,7 +81,7 @@ class World:
         path = route.path.replace(":path}", "}")
         if path == "/api/v1/runs":
             path += LIST_FILTERS
-        headers = {} if bearer is None else {"authorization": bearer.encode("latin-1")}
+        headers = {} if bearer is None else {b"authorization": bearer.encode("latin-1")}
         body = BODIES.get(route.path, {}) if method(route) in ("POST", "PUT") else None
         content = ITEM if route.path.endswith("/items") else None if body is None else json.dumps(body)
         return await self.anonymous.request(

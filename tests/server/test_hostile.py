@@ -36,7 +36,16 @@ scalars = st.one_of(
     st.floats(allow_nan=False, allow_infinity=False),
     st.text(max_size=20),
     st.sampled_from(
-        ["1h", "9999999999w", "2026-01-01", "0001-01-01T00:00:00+14:00", "run_x", "\x00", "application/json"]
+        [
+            "1h",
+            "9999999999w",
+            "9" * 50 + "w",
+            "2026-01-01",
+            "0001-01-01T00:00:00+14:00",
+            "run_x",
+            "\x00",
+            "application/json",
+        ]
     ),
 )
 values = st.recursive(
@@ -45,12 +54,13 @@ values = st.recursive(
     max_leaves=6,
 )
 FIELDS = """
-    payload options items index task tags metadata operations parentOperations rootOperations delay data timeout
-    idempotencyKey idempotencyKeyTTL runCount taskIdentifiers parentRunId queue machine payloadType maxAttempts
+    payload options items index task tags metadata operations parentOperations rootOperations delay data
+    timeout idempotencyKey idempotencyKeyTTL runCount taskIdentifiers parentRunId queue machine
+    payloadType maxAttempts
 """.split()  # noqa: SIM905 - a list of words reads better
 OPTIONS = """
-    payloadType delay ttl priority tags metadata queue concurrencyKey idempotencyKey idempotencyKeyTTL machine
-    idempotencyKeyOptions maxAttempts maxDuration test parentRunId lockToVersion debounce region
+    payloadType delay ttl priority tags metadata queue concurrencyKey idempotencyKey idempotencyKeyTTL
+    machine idempotencyKeyOptions maxAttempts maxDuration test parentRunId lockToVersion debounce region
 """.split()  # noqa: SIM905 - a list of words reads better
 options = st.dictionaries(st.sampled_from(OPTIONS), values, max_size=4)
 operations = st.lists(
@@ -75,10 +85,10 @@ bodies = st.one_of(
     values,
 )
 QUERIES = """
-    wait since after limit page[size] page[after] page[before] filter[status] filter[tag] filter[isTest] perPage page
-    filter[createdAt][from] filter[createdAt][to] filter[createdAt][period] filter[batch] filter[schedule] filter[queue]
-    filter[taskIdentifier] filter[idempotencyKey] filter[tags] filter[version] filter[machine] expires signature
-    excludeUtc
+    wait since after limit page[size] page[after] page[before] filter[status] filter[tag] filter[isTest]
+    perPage page filter[createdAt][from] filter[createdAt][to] filter[createdAt][period] filter[batch]
+    filter[schedule] filter[queue] filter[taskIdentifier] filter[idempotencyKey] filter[tags]
+    filter[version] filter[machine] expires signature excludeUtc
 """.split()  # noqa: SIM905 - a list of words reads better
 queries = st.dictionaries(
     st.sampled_from(QUERIES),

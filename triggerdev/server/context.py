@@ -26,7 +26,7 @@ class Api:
     """The engine and everything that the server keeps beside it."""
 
     engine: "Engine"
-    secret_key: str
+    secret_key: str = field(repr=False)
     settings: ServerSettings
     signer: TokenSigner
     packets: PacketStore

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from triggerdev import _json
+from triggerdev import _durations, _json
 from triggerdev.engine.model import TriggerItem
 from triggerdev.protocol import MAX_PAYLOAD_BYTES
 from triggerdev.server import problems
@@ -16,6 +16,7 @@ STORED = "application/store"
 _TYPES = frozenset({JSON, SUPERJSON, TEXT})
 _MAX_TASK_ID = 512
 _MAX_NUMBER = 2**53
+_CENTURY_MS = 100 * 365 * 86_400_000
 
 
 def check_options(options: Any) -> dict[str, Any]:
@@ -43,6 +44,16 @@ def _check_key_options(value: Any) -> None:
     key = value.get("key") if isinstance(value, dict) else None
     if not (isinstance(key, str) or (isinstance(key, list) and all(isinstance(part, str) for part in key))):
         raise problems.bad_request("options.idempotencyKeyOptions.key: must be a string or a list of strings")
+
+
+def key_ttl_ms(text: str | None) -> int | None:
+    """Read how long an idempotency key holds; refuse with 422 what is no duration or over 100 years."""
+    if text is None:
+        return None
+    ttl_ms = _durations.parse_duration_ms(text)
+    if ttl_ms is None or ttl_ms > _CENTURY_MS:
+        raise problems.unprocessable(f'idempotencyKeyTTL: {text!r} is no duration like "24h"')
+    return ttl_ms
 
 
 async def trigger_item(

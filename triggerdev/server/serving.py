@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import uvicorn
 from fastapi import FastAPI
@@ -31,9 +31,9 @@ class ServerHandle:
 
     url: str
     port: int
-    _server: _Server
-    _task: asyncio.Task[None]
-    _api: Api
+    _server: _Server = field(repr=False)
+    _task: asyncio.Task[None] = field(repr=False)
+    _api: Api = field(repr=False)
 
     async def stop(self) -> None:
         """Answer long polls, let other requests end (5 s at most), close every connection and the port."""

@@ -7,7 +7,6 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
-from triggerdev import _durations
 from triggerdev.engine.model import Batch, BatchCreated, ItemsAccepted, Run, RunFilter, TriggerItem
 from triggerdev.protocol import MAX_PAYLOAD_BYTES
 from triggerdev.server import bodies, context, documenting, payloads, present, problems, schemas
@@ -42,7 +41,7 @@ async def create(request: Request, caller: _Triggers) -> Response:
 
 
 async def _create(api: context.Api, caller: Caller, body: schemas.BatchBody) -> BatchCreated:
-    ttl_ms = _ttl_ms(body.idempotency_key_ttl)
+    ttl_ms = payloads.key_ttl_ms(body.idempotency_key_ttl)
     api.used_tokens.use(caller.claims, "a batch")
     try:
         made = await api.engine.create_batch(
@@ -56,15 +55,6 @@ async def _create(api: context.Api, caller: Caller, body: schemas.BatchBody) -> 
         raise
     api.used_tokens.bind(caller.claims, made.id)
     return made
-
-
-def _ttl_ms(text: str | None) -> int | None:
-    if text is None:
-        return None
-    ttl_ms = _durations.parse_duration_ms(text)
-    if ttl_ms is None:
-        raise problems.unprocessable(f'idempotencyKeyTTL: {text!r} is no duration like "24h"')
-    return ttl_ms
 
 
 @router.post(
