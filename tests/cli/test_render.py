@@ -251,8 +251,20 @@ def test_user_frames_come_innermost_first_and_the_others_are_counted() -> None:
     assert folded == 1
 
 
+def test_a_stack_of_the_worker_has_the_innermost_frame_first_already() -> None:
+    stack = (
+        'ValueError: x\n  File "trigger/a.py", line 4, in inner\n    raise ValueError\n'
+        '  File "trigger/a.py", line 2, in outer\n    inner()\n  (3 frames of triggerdev)\n'
+    )
+    assert render.user_frames(stack, "") == (
+        [("trigger/a.py:4 in inner", "raise ValueError"), ("trigger/a.py:2 in outer", "inner()")],
+        3,
+    )
+
+
 def test_frames_of_a_group_of_exceptions_are_found_too() -> None:
-    stack = '  + Exception Group Traceback:\n  |   File "trigger/x.py", line 3, in f\n  |     g()\n'
+    head = "  + Exception Group Traceback (most recent call last):\n"
+    stack = head + '  |   File "trigger/x.py", line 3, in f\n  |     g()\n'
     assert render.user_frames(stack, "")[0] == [("trigger/x.py:3 in f", "g()")]
 
 

@@ -64,7 +64,7 @@ def show_end(out: Output, run: dict[str, Any], root: str) -> bool:
         out.say(f"{name} is still {status}; it goes on. `trigger runs get {run.get('id', '')}` shows it.")
         return False
     out.say(f"{name} {status} after {took(run)}")
-    if isinstance(run.get("error"), dict):
+    if isinstance(run.get("error"), dict) and status != "canceled":
         out.explain(error_lines(run["error"], root))
     return False
 

@@ -33,6 +33,7 @@ _UNSAFE = re.compile(
 )
 _SHORT = {"\n": "\\n", "\r": "\\r"}
 _FRAME = re.compile(r'^[\s|+]*File "(?P<file>.+)", line (?P<line>\d+)(?:, in (?P<function>.+))?$')
+_FOLDED = re.compile(r"^  \((\d{1,4}) frames of triggerdev\)$", re.MULTILINE)
 _LIBRARY = re.compile(r"(?:^|/)(?:site-packages|dist-packages|triggerdev|lib/python3[^/]*)/|^<frozen ")
 _MAX_LINES = 20
 _MAX_WIDTH = 2000
@@ -101,25 +102,22 @@ def json_text(value: Any) -> str:
 
 
 def user_frames(stack: str, root: str) -> tuple[list[tuple[str, str]], int]:
-    """Find the user's frames in a Python traceback, innermost first, and count the others.
+    """Find the user's frames in a stack, innermost first, and count the others.
 
     A frame is ("trigger/basic.py:12 in f", source line). Files below the root are named from there.
     """
-    lines = stack.split("\n")
+    lines = [*stack.split("\n"), ""]
+    found = [
+        (match, lines[n + 1].strip(" |")) for n, line in enumerate(lines) if (match := _FRAME.match(line))
+    ]
     frames: list[tuple[str, str]] = []
-    folded = 0
-    for number, line in enumerate(lines):
-        match = _FRAME.match(line)
-        if match is None:
-            continue
+    for match, source in found:
         file = _from_root(match["file"], root)
-        if _LIBRARY.search(file):
-            folded += 1
-            continue
-        source = lines[number + 1].strip(" |") if number + 1 < len(lines) else ""
-        where = f"{file}:{match['line']}" + (f" in {match['function']}" if match["function"] else "")
-        frames.append((where, "" if _FRAME.match(f" {source}") else source))
-    return frames[::-1], folded
+        if not _LIBRARY.search(file):
+            where = f"{file}:{match['line']}" + (f" in {match['function']}" if match["function"] else "")
+            frames.append((where, "" if _FRAME.match(source) else source))
+    folded = len(found) - len(frames) + sum(int(number) for number in _FOLDED.findall(stack))
+    return frames[::-1] if "Traceback (most recent call last)" in lines[0] else frames, folded
 
 
 def error_lines(error: protocol.ErrorInfo, root: str = "") -> list[tuple[str, str]]:
@@ -242,7 +240,7 @@ class PlainOutput(_Buffer):
             outcome = paint(outcome, tone)
         head = f"{self._time(event.at)}  {self._name(event.task)}  {event.run}"
         self._lines.append(f"{head}  {attempt:<3} {took:>6}  {outcome}")
-        if event.error and event.kind in ("finished", "retrying"):
+        if event.error and event.status != "CANCELED":
             self._block(error_lines(event.error, self._root))
 
     def reloaded(self, version: str, changed: Names, took_ms: float, tasks_changed: Names = ()) -> None:
