@@ -138,9 +138,7 @@ class Worker:
     async def fail(self, run: str, error: dict[str, Any] = BOOM, **fields: Any) -> None:
         await self.done(run, "failed", error=error, **fields)
 
-    def op_message(
-        self, run: str, op: str, kind: str, target: str | None = None, /, **args: Any
-    ) -> Message:
+    def op_message(self, run: str, op: str, kind: str, target: str | None = None, /, **args: Any) -> Message:
         self._ids += 1
         return self.message("op", run, id=self._ids, op=op, kind=kind, target=target, args=args)
 
@@ -276,7 +274,9 @@ class EngineKit:
         return [event.kind for event in self.events if event.run == run_id]
 
 
-def item(task_id: str = "job", payload: Any = None, /, index: int | None = None, **options: Any) -> TriggerItem:
+def item(
+    task_id: str = "job", payload: Any = None, /, index: int | None = None, **options: Any
+) -> TriggerItem:
     text = None if payload is None else _json.dumps(payload)
     return TriggerItem(task_id, text, options=options, index=index)
 
