@@ -98,13 +98,12 @@ class Bench:
         await self._until(lambda: text in self.lines() or None)
 
     def lines(self) -> list[str]:
-        logged = [
-            line["message"] for m in self.messages if m["t"] == "logs" for line in m["lines"] if "message" in line
-        ]
+        batches = [m["lines"] for m in self.messages if m["t"] == "logs"]
+        logged: list[str] = [line["message"] for batch in batches for line in batch]
         return logged + [event.message for event in self.events if event.kind == "output"]
 
     async def end(self, run: str, token: int = 1) -> Message:
-        """Wait for the run's `done`, `evicted` or `lost`; the latter two come back as an outcome of that name."""
+        """Wait for the run's `done`, `evicted` or `lost`; the latter two come back as an outcome."""
         found: Message = await self._until(lambda: self._end(run, token))
         return found
 
@@ -141,7 +140,9 @@ class Bench:
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:
-            raise AssertionError(f"waited in vain; heard {self.messages[-20:]}, {self.events[-20:]}") from None
+            raise AssertionError(
+                f"waited in vain; heard {self.messages[-20:]}, {self.events[-20:]}"
+            ) from None
         return found
 
     def _take(self, messages: list[Message]) -> None:

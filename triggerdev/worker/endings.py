@@ -40,7 +40,9 @@ class Endings:
             placement.worker.send(message)
         if placement.worker.kind == "sync" or placement.worker.blocked_run == placement.run:
             placement.worker.interrupt(signal.SIGUSR1)
-        self._after(self._limits.cancel_grace, self._kill_for, placement)
+        is_listening = placement.worker.kind == "async" and placement.worker.blocked_run is None
+        grace = self._limits.loop_grace if is_listening else self._limits.cancel_grace
+        self._after(grace, self._kill_for, placement)
 
     def evict(self, placement: Placement) -> None:
         """Unwind a run that goes on elsewhere."""
@@ -76,7 +78,7 @@ class Endings:
                 continue
             if placement.worker.blocked_run == placement.run:
                 self._time_out(placement)
-            elif over > self._limits.timeout_grace and placement.worker.blocked_run is None:
+            elif over > self._limits.loop_grace and placement.worker.blocked_run is None:
                 self._set_ending(placement, "timed_out")
                 self._kill_for(placement)
         self._sweeping = watched > 0

@@ -14,6 +14,7 @@ class Limits:
     processes kept at most. parked: processes of waiting plain functions, beyond it the oldest is evicted.
     executions: runs of one process before it is replaced. solo: crash suspects that run alone at once.
     cancel_grace: from cancel until kill. timeout_grace: from the end of max_duration until kill.
+    loop_grace: for a coroutine on a loop that is not blocked, before its process is killed for it.
     evict_grace: from eviction until the run is given up. confirm: for the answer to a resume.
     """
 
@@ -26,6 +27,7 @@ class Limits:
     solo: int = 4
     cancel_grace: float = 10
     timeout_grace: float = 2
+    loop_grace: float = 20
     evict_grace: float = 10
     confirm: float = 1
     load_timeout: float = 60

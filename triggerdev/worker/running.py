@@ -14,7 +14,7 @@ from types import FrameType
 
 from triggerdev.protocol import Message
 from triggerdev.worker.channel import AsyncChannel, BlockingChannel
-from triggerdev.worker.executor import AsyncExecutor, SyncExecutor
+from triggerdev.worker.executor import AsyncExecutor, SyncExecutor, install_capture
 from triggerdev.worker.project import ImportedProject
 from triggerdev.worker.watchdog import Watchdog
 
@@ -24,6 +24,7 @@ INTERRUPTS = {signal.SIGUSR1: "cancelled", signal.SIGUSR2: "timed_out", signal.S
 def run_worker(kind: str, sock: socket.socket, project: ImportedProject) -> None:
     """Execute runs of one kind, "async" or "sync", until the supervisor says shutdown or is gone."""
     signal.signal(signal.SIGINT, lambda *_: None)  # not SIG_IGN, which programs of tasks would inherit
+    install_capture()
     if kind == "async":
         asyncio.run(_serve(sock, project))
     else:
@@ -43,7 +44,7 @@ class AsyncWorker:
         self._closed = asyncio.Event()
         self._channel = AsyncChannel(sock, self._on_messages, self._closed.set)
         self._executor = AsyncExecutor(project.project, self._channel)
-        self._watchdog = Watchdog(self._executor.find_run, self._channel, project.root)
+        self._watchdog = Watchdog(self._executor, self._channel, project.root)
 
     async def run(self) -> None:
         """Serve until shutdown."""

@@ -52,7 +52,7 @@ class VersionProcess:
             async with asyncio.timeout(timeout):
                 return await asyncio.shield(self._outcome)
         except TimeoutError:
-            return self._failed([self._problem(f"did not finish within {timeout:.0f} s")])
+            return self._failed([self._problem(f"did not finish within {timeout:g} s")])
 
     def fork(self, kind: Kind) -> WorkerProcess:
         """Start a worker; messages may be sent to it at once."""

@@ -5,32 +5,24 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from triggerdev import errors
 from triggerdev.worker.channel import AsyncChannel
+from triggerdev.worker.executor import AsyncExecutor
 from triggerdev.worker.importing import is_user_file
 from triggerdev.worker.problems import relative
 
 BLOCKED_SECONDS = 1.0
 _BEAT_SECONDS = 0.25
 _MAX_FRAMES = 12
-_SIGNALS = {
-    "cancelled": errors.RunCancelled,
-    "timed_out": errors.RunTimedOut,
-    "evicted": errors.RunEvicted,
-}
-
-FindRun = Callable[["asyncio.Task[Any]"], tuple[str, int] | None]
 
 
 class Watchdog:
-    """A daemon thread that watches the loop's beat; `find_run` tells which (run, token) a task belongs to."""
+    """A daemon thread that watches the loop's beat."""
 
-    def __init__(self, find_run: FindRun, channel: AsyncChannel, root: Path) -> None:
-        self._find_run = find_run
+    def __init__(self, executor: AsyncExecutor, channel: AsyncChannel, root: Path) -> None:
+        self._executor = executor
         self._channel = channel
         self._root = root
         self._loop = asyncio.get_running_loop()
@@ -48,7 +40,7 @@ class Watchdog:
         """Raise in the code that blocks the loop; called by a signal handler, on the loop's thread."""
         task = self._blocking_task
         if task is not None and asyncio.current_task(self._loop) is task:
-            raise _SIGNALS[reason]
+            self._executor.interrupt(task, reason)
 
     def _tick(self) -> None:
         self._beat = time.monotonic()
@@ -69,7 +61,7 @@ class Watchdog:
     def _report(self, late: float) -> None:
         task = asyncio.current_task(self._loop)
         self._blocking_task = task
-        found = self._find_run(task) if task is not None else None
+        found = self._executor.find_run(task)
         run, token = found or (None, None)
         frames = self._user_frames()
         self._channel.send_from_thread(
