@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 
-UV_VERSION = "0.9.5"
+UV_VERSION = "0.13.9"
 
 
 @cache
