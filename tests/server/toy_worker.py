@@ -1,6 +1,7 @@
 """A worker within the test's process: it speaks the worker protocol to the engine and runs toy tasks."""
 
 import asyncio
+from collections.abc import Collection
 from typing import Any
 
 from triggerdev import _json
@@ -40,9 +41,10 @@ def plain(payload: str | None, payload_type: str) -> Any:
 
 
 class ToyWorker:
-    """Runs `process-data` and `child-task` as the seed project does; `held` only ends when it is told to."""
+    """Runs `process-data` and `child-task` as the seed project does; tasks in `held` end when told to."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, held: Collection[str] = ("held",)) -> None:
+        self._held = held
         self.started: dict[str, Message] = {}
         self.news = asyncio.Event()
         self._session = engine.connect("toy", self._deliver, lambda: {"async": 100, "sync": 100})
@@ -73,7 +75,7 @@ class ToyWorker:
     def _start(self, run: Message) -> None:
         self.started[run["id"]] = run
         self.news.set()
-        if run["task"] == "held":
+        if run["task"] in self._held:
             return
         try:
             payload = plain(run["payload"], run["payload_type"])
