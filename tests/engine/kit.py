@@ -1,4 +1,4 @@
-"""A real engine on a real store, with a clock that stands still and a worker that says what a test tells it."""
+"""A real engine on a real store, with a clock that stands still and a worker that says what it is told."""
 
 import asyncio
 import random
