@@ -9,7 +9,13 @@ from triggerdev.protocol import Message, OpRecord, RunStart
 from triggerdev.sdk import session as sessions
 from triggerdev.worker.executor.attempt import Attempt
 from triggerdev.worker.executor.binding import Bound
-from triggerdev.worker.executor.branches import NO_RUN, Branch, current_branch, waits_for_branches
+from triggerdev.worker.executor.branches import (
+    NO_RUN,
+    Branch,
+    current_branch,
+    joins_branches,
+    waits_for_branches,
+)
 from triggerdev.worker.executor.record import MAIN, Node
 from triggerdev.worker.executor.session import STALE, WAIT_TYPES, AttemptSession, refusal
 
@@ -317,7 +323,7 @@ class AsyncSession(AttemptSession):
         for branch in list(self._branches):
             future = getattr(branch, "_fut_waiter", None)
             # one that joins others hears it from them, and ends after them
-            if self.alarm > 1 or future is None or not waits_for_branches(branch, future):
+            if self.alarm > 1 or len(self._branches) == 1 or not joins_branches(branch, future):
                 branch.cancel()
 
     def _give_up(self) -> None:

@@ -148,6 +148,9 @@ class Attempt:
                 return await self._succeeded(signal.output, payloads.dump_output(signal.output))
             except payloads.OutputError as problem:
                 error = problem
+        elif signal is not None:  # raised past us, by a signal handler in code that blocks
+            session.signal = signal
+            return self.signalled(signal)
         return await self._failed(error)
 
     def signalled(self, signal: errors.RunSignal) -> Message:

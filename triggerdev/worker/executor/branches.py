@@ -5,7 +5,7 @@ import asyncio.locks
 import asyncio.queues
 import asyncio.taskgroups
 import contextvars
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     from triggerdev.worker.executor.async_session import AsyncSession
 
 NO_RUN = contextvars.Context()
-_JOINING = frozenset(
-    {asyncio.tasks.__file__, asyncio.taskgroups.__file__, asyncio.queues.__file__, asyncio.locks.__file__}
-)
+_JOINS = frozenset({asyncio.tasks.__file__, asyncio.taskgroups.__file__})
+_MEETS = frozenset({asyncio.queues.__file__, asyncio.locks.__file__})
 
 
 class Steps(Coroutine[Any, Any, Any]):
@@ -130,23 +129,49 @@ def follow(loop: Any, after_turn: Callable[[], None]) -> None:
     loop._run_once = turn
 
 
+def joins_branches(branch: Branch, future: Any) -> bool:
+    """Say whether a branch waits until others end: a task, gather, wait, wait_for, TaskGroup."""
+    if isinstance(future, Branch) or getattr(future, "_children", None) is not None:
+        return True
+    inner, _ = _innermost(branch)
+    return _file(inner) in _JOINS and inner.cr_code.co_name != "sleep"
+
+
 def waits_for_branches(branch: Branch, future: Any) -> bool:
-    """Say whether a branch waits for others of its run: a task, gather, wait, TaskGroup, queue or lock."""
-    if isinstance(future, Branch):
+    """Say whether a branch waits for others of its run: it joins them, or waits at a queue or lock."""
+    if joins_branches(branch, future):
         return True
-    if getattr(future, "_children", None) is not None:  # gather
-        return True
+    inner, outer = _innermost(branch)
+    return _file(inner) in _MEETS and "anyio" not in _file(
+        outer
+    )  # whose streams wait for sockets in an Event
+
+
+def _innermost(branch: Branch) -> tuple[Any, Any]:
+    """Give the coroutine in which a branch waits, and the one that awaits it."""
     outer, inner = None, branch.steps
-    while True:
-        awaited = getattr(inner, "cr_await", None)
-        if awaited is None or not hasattr(awaited, "cr_frame"):
-            break
+    while hasattr(awaited := getattr(inner, "cr_await", None), "cr_frame"):
         outer, inner = inner, awaited
-    if _file(inner) not in _JOINING:
-        return False
-    return "anyio" not in _file(outer)  # whose streams wait for sockets in an Event
+    return inner, outer
 
 
 def _file(coroutine: Any) -> str:
     code = getattr(coroutine, "cr_code", None)
     return code.co_filename if code is not None else ""
+
+
+_as_completed: Any = asyncio.as_completed
+
+
+def ordered_as_completed(fs: Any, **options: Any) -> Any:
+    """Do what asyncio.as_completed does, but create the tasks of a run in the order given.
+
+    The original goes through a set, whose order changes from process to process, and with it the numbers of the
+    tasks that a replay relies on.
+    """
+    if _session_of(None) is not None and isinstance(fs, Iterable):
+        fs = [asyncio.ensure_future(item) for item in fs]
+    return _as_completed(fs, **options)
+
+
+asyncio.as_completed = asyncio.tasks.as_completed = ordered_as_completed

@@ -244,9 +244,13 @@ class AttemptSession(RunSession):
         raise self.divergence
 
     def _take_metadata(self, recorded: OpRecord) -> None:
+        if self._metadata is None or recorded["kind"] not in protocol.WAITING_KINDS:
+            return
         refreshed = self.record.take(f"{recorded['op']}:r")
         if refreshed and refreshed.get("result"):
             self._metadata = dict(refreshed["result"]["metadata"])
+        elif not self._changes:  # ended before it could ask: what the start message brought is the latest
+            self._metadata = dict(self.start.get("metadata") or {})
 
     async def _refresh(self, op_id: str) -> None:
         result = await self.perform(op_id, protocol.METADATA, None, {})
