@@ -7,7 +7,9 @@ from triggerdev.build import tasks
 from triggerdev.protocol import Manifest
 
 MANIFEST: Manifest = {
-    "tasks": [{"id": "hello", "file": "trigger/hello.py", "line": 4, "kind": "sync", "queue": {"name": "post"}}],
+    "tasks": [
+        {"id": "hello", "file": "trigger/hello.py", "line": 4, "kind": "sync", "queue": {"name": "post"}}
+    ],
     "queues": [],
     "files": ["trigger/hello.py"],
     "packages": [],

@@ -27,7 +27,8 @@ context.add_layer({
     "build": {"env": {"ZONE": 'a "b" $c'}},
 })
 context.add_layer({
-    "id": "generated", "files": {"schema.json": "schema.json"}, "commands": ["make all\\nmake 'more'", "true"],
+    "id": "generated", "files": {"schema.json": "schema.json"},
+    "commands": ["make all\\nmake 'more'", "true"],
     "build": {"env": {"MODE": "x y"}, "secrets": ["TOKEN"]}, "deploy": {"env": {"SCHEMA": "1"}},
 })
 """
@@ -39,7 +40,9 @@ def everything(project: Project) -> None:
     project.write("requirements.txt", "httpx==0.28.1\n")
     project.extension(*EVERYTHING.strip().splitlines(), also='[build]\nsecrets = ["INDEX_TOKEN"]')
     config = (project.root / "trigger.config.toml").read_text()
-    project.write("trigger.config.toml", config + '[build.extensions.additional-files]\nfiles = ["assets/**"]\n')
+    project.write(
+        "trigger.config.toml", config + '[build.extensions.additional-files]\nfiles = ["assets/**"]\n'
+    )
 
 
 @pytest.mark.parametrize("name", ["plain", "everything", "locked"])
@@ -176,7 +179,17 @@ def test_no_value_of_a_layer_can_break_out(project: Project, layer: dict[str, ob
 
 @pytest.mark.parametrize(
     "line",
-    ["FROM scratch", "RUN echo \\", "RUN cat <<EOF", "ENTRYPOINT x", "# comment", "RUN", "ONBUILD RUN x", "", "HEALTHCHECK x"],
+    [
+        "FROM scratch",
+        "RUN echo \\",
+        "RUN cat <<EOF",
+        "ENTRYPOINT x",
+        "# comment",
+        "RUN",
+        "ONBUILD RUN x",
+        "",
+        "HEALTHCHECK x",
+    ],
 )
 def test_raw_instructions_that_reach_beyond_their_line_are_refused(project: Project, line: str) -> None:
     project.extension(f'context.add_layer({{"id": "x", "image": {{"instructions": [{line!r}]}}}})')

@@ -40,7 +40,9 @@ def config_error(project: Project) -> errors.Diagnostic:
     return caught.value.diagnostics[0]
 
 
-@pytest.mark.parametrize("use", ["./lib/ext.py:Hooks", "lib.ext:Hooks", "./lib/ext.py:instance", "lib.ext:factory"])
+@pytest.mark.parametrize(
+    "use", ["./lib/ext.py:Hooks", "lib.ext:Hooks", "./lib/ext.py:instance", "lib.ext:factory"]
+)
 def test_an_extension_is_any_object_with_hooks(project: Project, use: str) -> None:
     project.write("lib/ext.py", OBJECT)
     project.config(f'[build.extensions.mine]\nuse = "{use}"\n')
@@ -79,7 +81,8 @@ def test_a_second_instance_has_a_table_name_of_its_own(project: Project) -> None
     project.write("a.txt")
     project.config(
         '[build.extensions.one]\nuse = "additional-files"\nfiles = ["a.txt"]\n'
-        '[build.extensions.two]\nuse = "additional-files"\noptions = { files = ["a.txt"], destination = "/srv/" }\n'
+        '[build.extensions.two]\nuse = "additional-files"\n'
+        'options = { files = ["a.txt"], destination = "/srv/" }\n'
     )
     document = project.plan().document
     assert layer_of(document, "one")["files"] == ["/app/a.txt"]
@@ -107,14 +110,29 @@ def test_extensions_of_later_versions_are_refused_by_name_at_their_place(project
         ("[build.extensions.apt-get]", "needs the option 'packages'", 2, None),
         ("[build.extensions.apt-get]\npackages = [\n'curl',\n'-y',\n]", "'-y' is no package", 5, None),
         ("[build.extensions.apt-get]\npackages = 'curl'", "valid list", 3, None),
-        ("[build.extensions.additional-files]\nfiles = [{ sorce = 'x' }]", "'files.0.source': Field required", 3, None),
+        (
+            "[build.extensions.additional-files]\nfiles = [{ sorce = 'x' }]",
+            "'files.0.source': Field required",
+            3,
+            None,
+        ),
         ("[build.extensions.x]\nuse = './ext.py:Nothing'", "has no attribute 'Nothing'", 3, None),
         ("[build.extensions.x]\nuse = './none.py:X'", "there is no file './none.py'", 3, None),
         ("[build.extensions.x]\nuse = '../ext.py:X'", "outside the project", 3, None),
         ("[build.extensions.x]\nuse = 'ext:NUMBER'", "has none of the hooks", 3, None),
         ("[build.extensions.x]\nuse = 'broken:X'", "ModuleNotFoundError", 3, None),
-        ("[build.extensions.x]\nuse = 'ext:Picky'\noptions = { size = 3 }", "ValueError: too small (ext.py:8)", 4, None),
-        ("[build.extensions.x]\nuse = 'ext:Picky'\noptions = { sise = 3 }", "no option 'sise'", 4, "did you mean 'size'?"),
+        (
+            "[build.extensions.x]\nuse = 'ext:Picky'\noptions = { size = 3 }",
+            "ValueError: too small (ext.py:8)",
+            4,
+            None,
+        ),
+        (
+            "[build.extensions.x]\nuse = 'ext:Picky'\noptions = { sise = 3 }",
+            "no option 'sise'",
+            4,
+            "did you mean 'size'?",
+        ),
     ],
 )
 def test_mistakes_are_shown_at_their_place(
@@ -139,8 +157,12 @@ def test_all_mistakes_are_reported_at_once(project: Project) -> None:
 
 @pytest.mark.parametrize("hook", ["externals_for_target", "on_build_start", "on_build_complete"])
 @pytest.mark.parametrize("kind", ["def", "async def"])
-def test_a_hook_that_raises_fails_the_build_and_names_the_line(project: Project, hook: str, kind: str) -> None:
-    project.write("ext.py", f"class X:\n    {kind} {hook}(self, *arguments):\n        raise RuntimeError('no luck')\n")
+def test_a_hook_that_raises_fails_the_build_and_names_the_line(
+    project: Project, hook: str, kind: str
+) -> None:
+    project.write(
+        "ext.py", f"class X:\n    {kind} {hook}(self, *arguments):\n        raise RuntimeError('no luck')\n"
+    )
     project.config('[build.extensions.mine]\nuse = "./ext.py:X"\n')
     with pytest.raises(errors.ExtensionError) as caught:
         project.outcome()
@@ -164,7 +186,9 @@ def test_an_exit_in_a_hook_is_a_failure_like_any_other(project: Project) -> None
         ("3", "a layer is a BuildLayer or a mapping, not int"),
     ],
 )
-def test_a_wrong_layer_is_refused_at_the_line_that_adds_it(project: Project, layer: str, message: str) -> None:
+def test_a_wrong_layer_is_refused_at_the_line_that_adds_it(
+    project: Project, layer: str, message: str
+) -> None:
     project.extension(f"context.add_layer({layer})")
     with pytest.raises(errors.ExtensionError) as caught:
         project.outcome()
@@ -173,11 +197,15 @@ def test_a_wrong_layer_is_refused_at_the_line_that_adds_it(project: Project, lay
 
 
 def test_values_of_variables_are_never_said(project: Project) -> None:
-    project.extension('context.add_layer({"id": "x", "deploy": {"env": {"API_KEY": b"hunter2-bytes"}}, "bad": 1})')
+    project.extension(
+        'context.add_layer({"id": "x", "deploy": {"env": {"API_KEY": b"hunter2-bytes"}}, "bad": 1})'
+    )
     with pytest.raises(errors.ExtensionError) as caught:
         project.outcome()
     assert "hunter2" not in str(caught.value)
-    project.extension('context.logger.info("key", context.env["API_KEY"])', 'raise ValueError(context.env["API_KEY"])')
+    project.extension(
+        'context.logger.info("key", context.env["API_KEY"])', 'raise ValueError(context.env["API_KEY"])'
+    )
     with pytest.raises(errors.ExtensionError) as caught:
         project.outcome(env={"API_KEY": "hunter2-text"})
     assert "ValueError: ***" in str(caught.value)
@@ -210,7 +238,9 @@ def test_ids_of_our_own_layers_are_refused(project: Project, layer_id: str) -> N
 def test_packages_of_all_extensions_become_one_sorted_layer(project: Project) -> None:
     project.extension('context.add_layer({"id": "x", "image": {"pkgs": ["zip", "curl=7.88.1-10+deb12u14"]}})')
     config = (project.root / "trigger.config.toml").read_text()
-    project.write("trigger.config.toml", config + '[build.extensions.apt-get]\npackages = ["zip", "curl", "git"]\n')
+    project.write(
+        "trigger.config.toml", config + '[build.extensions.apt-get]\npackages = ["zip", "curl", "git"]\n'
+    )
     layer = project.layer("apt-get")
     assert layer["packages"] == ["curl=7.88.1-10+deb12u14", "git", "zip"]
     assert layer["extension"] == "mine, apt-get"
@@ -219,7 +249,9 @@ def test_packages_of_all_extensions_become_one_sorted_layer(project: Project) ->
 def test_two_versions_of_one_package_are_an_error(project: Project) -> None:
     tables = [f'[build.extensions.{n}]\nuse = "apt-get"\npackages = ["curl={n}"]\n' for n in ("1", "2")]
     project.config("".join(tables))
-    with pytest.raises(errors.BuildError, match="'curl' is wanted as 1 by extension '1' and as 2 by extension '2'"):
+    with pytest.raises(
+        errors.BuildError, match="'curl' is wanted as 1 by extension '1' and as 2 by extension '2'"
+    ):
         project.plan()
 
 
@@ -229,7 +261,9 @@ def test_a_bundler_plugin_is_a_warning_in_python_projects(project: Project) -> N
 
 
 def test_resolve_path_finds_modules(project: Project) -> None:
-    project.extension('context.logger.info(context.resolve_path("trigger.hello"), context.resolve_path("no.such"))')
+    project.extension(
+        'context.logger.info(context.resolve_path("trigger.hello"), context.resolve_path("no.such"))'
+    )
     project.outcome()
     assert ("info", "mine", f"{project.root}/trigger/hello.py None") in project.log
 

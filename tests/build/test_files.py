@@ -68,7 +68,9 @@ def test_a_source_outside_the_project_is_an_error(project: Project, source: str)
 def test_patterns_cannot_climb_out_of_the_project(project: Project, source: str) -> None:
     project.write("assets/a.txt", "a")
     (project.root.parent / "secret.txt").write_text("x")
-    assert re.search("outside|behind a wildcard|out of the project", refusal(project, f"files = [{toml(source)}]"))
+    assert re.search(
+        "outside|behind a wildcard|out of the project", refusal(project, f"files = [{toml(source)}]")
+    )
 
 
 def test_allow_outside_needs_a_destination(project: Project) -> None:
@@ -82,8 +84,13 @@ def test_allow_outside_needs_a_destination(project: Project) -> None:
 
 @pytest.mark.parametrize(
     ("destination", "message"),
-    [("../x", 'must not hold ".."'), ("/srv/../../x", 'must not hold ".."'), ("/proc/x", "no file can be put")]
-    + [("/run/trigger/layer/x", "no file can be put"), ("/dev/null", "no file can be put")],
+    [
+        ("../x", 'must not hold ".."'),
+        ("/srv/../../x", 'must not hold ".."'),
+        ("/proc/x", "no file can be put"),
+        ("/run/trigger/layer/x", "no file can be put"),
+        ("/dev/null", "no file can be put"),
+    ],
 )
 def test_destinations_that_leave_their_place_are_errors(
     project: Project, destination: str, message: str
@@ -113,7 +120,8 @@ def test_two_extensions_cannot_claim_one_destination(project: Project) -> None:
     project.write("one.txt", "1")
     project.write("two.txt", "2")
     tables = [
-        f'[build.extensions.{name}]\nuse = "additional-files"\nfiles = ["{name}.txt"]\ndestination = "/srv/x"\n'
+        f'[build.extensions.{name}]\nuse = "additional-files"\n'
+        f'files = ["{name}.txt"]\ndestination = "/srv/x"\n'
         for name in ("one", "two")
     ]
     project.config("\n".join(tables))
@@ -214,7 +222,9 @@ def test_a_link_does_not_bring_in_what_is_kept_out(project: Project) -> None:
 
 def test_an_excluded_file_comes_back_when_the_config_says_so(project: Project) -> None:
     project.write("certs/ca.pem", "x")
-    assert files_of(project, "certs/**", extra='[build]\nexclude = ["!certs/ca.pem"]') == ["/app/certs/ca.pem"]
+    assert files_of(project, "certs/**", extra='[build]\nexclude = ["!certs/ca.pem"]') == [
+        "/app/certs/ca.pem"
+    ]
 
 
 @pytest.mark.parametrize("origin", [".gitignore", "d/.gitignore", ".dockerignore", "exclude"])

@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from tests.build.support import TASK, Project, layer_of
 
 CONFIG = 'project = "demo"\n[build.extensions.additional-files]\nfiles = ["data"]\noptional = true\n'
-NAMES = st.text(st.sampled_from("abcäß.-_ "), min_size=1, max_size=5).filter(lambda name: name.strip(". ") == name)
+NAMES = st.text(st.sampled_from("abcäß.-_ "), min_size=1, max_size=5).filter(
+    lambda name: name.strip(". ") == name
+)
 PATHS = st.lists(NAMES, min_size=1, max_size=3).map("/".join)
 TREES = st.dictionaries(PATHS, st.tuples(st.binary(max_size=20), st.booleans()), max_size=6)
 
@@ -63,7 +65,9 @@ def everything(project: Project) -> dict[str, tuple[int, float, bytes]]:
 
 def without_conflicts(tree: dict[str, tuple[bytes, bool]]) -> dict[str, tuple[bytes, bool]]:
     """Leave out files where another file needs a folder."""
-    return {name: entry for name, entry in tree.items() if not any(each.startswith(name + "/") for each in tree)}
+    return {
+        name: entry for name, entry in tree.items() if not any(each.startswith(name + "/") for each in tree)
+    }
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -106,7 +110,8 @@ def layered(project: Project) -> Project:
     )
     project.write("Makefile", "all:\n")
     config = (project.root / "trigger.config.toml").read_text()
-    tables = '[build.extensions.apt-get]\npackages = ["git"]\n[build.extensions.additional-files]\nfiles = ["data"]\n'
+    tables = '[build.extensions.apt-get]\npackages = ["git"]\n'
+    tables += '[build.extensions.additional-files]\nfiles = ["data"]\n'
     project.write("trigger.config.toml", config + tables)
     return project
 

@@ -142,7 +142,7 @@ class Search:
         return False
 
     def _folders_of(self, path: Path) -> list[Path]:
-        """Give a path and what is above it up to the project, as far as these are folders below the project."""
+        """Give a path and what is above it, as far as these are folders below the project."""
         return [each for each in (path, *path.parents) if each != self.root and self._is_own_folder(each)]
 
     def _is_own_folder(self, path: Path) -> bool:
