@@ -229,8 +229,8 @@ const steps = {
 
   // Needs a worker that executes durable waits; not among the steps that run by default.
   async waits() {
-    const none = { seconds: 0, minutes: 0, hours: 0, days: 0, until_seconds: 0 };
-    const handle = await tasks.trigger("task-with-waits", none);
+    const short = { seconds: 0.05, minutes: 0.001, hours: 0.00002, days: 0.000001, until_seconds: 0.05 };
+    const handle = await tasks.trigger("task-with-waits", short);
     const name = "user-approval-token";
     const [token] = await until(
       () => collect(wait.listTokens({ idempotencyKey: name })),

@@ -61,12 +61,15 @@ def create_app(engine: "Engine", *, secret_key: str, settings: ServerSettings) -
         openapi_url=None,
         redirect_slashes=False,
     )
+    allowed = settings.allowed_hosts
+    hosts = None if allowed is None else {name.lower() for name in allowed}
     app.state.api = Api(
         engine=engine,
         secret_key=secret_key,
         settings=settings,
         signer=TokenSigner(secret_key, engine.environment.id),
         packets=PacketStore(settings.data_dir / "packets"),
+        hosts=hosts,
     )
     for module in ROUTERS:
         app.include_router(module.router)
@@ -74,7 +77,7 @@ def create_app(engine: "Engine", *, secret_key: str, settings: ServerSettings) -
     app.add_exception_handler(HTTPException, _http_problem)
     app.add_exception_handler(RequestValidationError, _bad_parameters)
     app.add_exception_handler(errors.TriggerError, _engine_problem)
-    app.add_middleware(Gate, allowed_hosts=settings.allowed_hosts)
+    app.add_middleware(Gate, hosts=hosts)
     return app
 
 

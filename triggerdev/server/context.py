@@ -23,13 +23,14 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Api:
-    """The engine and everything that the server keeps beside it."""
+    """The engine and everything that the server keeps beside it. `hosts`: names served; None: all."""
 
     engine: "Engine"
     secret_key: str = field(repr=False)
     settings: ServerSettings
     signer: TokenSigner
     packets: PacketStore
+    hosts: set[str] | None = None
     used_tokens: UsedTokens = field(default_factory=UsedTokens)
     repeats: Repeats = field(default_factory=Repeats)
     _stopping: bool = False

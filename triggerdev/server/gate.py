@@ -30,9 +30,9 @@ class Gate:
     stranger could point its own name at this machine (DNS rebinding).
     """
 
-    def __init__(self, app: ASGIApp, allowed_hosts: frozenset[str] | None) -> None:
+    def __init__(self, app: ASGIApp, hosts: set[str] | None) -> None:
         self._app = app
-        self._allowed = None if allowed_hosts is None else frozenset(name.lower() for name in allowed_hosts)
+        self._hosts = hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -65,10 +65,10 @@ class Gate:
                 await _refuse(send, 500, _FAILED)
 
     def _is_allowed(self, host: bytes) -> bool:
-        if self._allowed is None:
+        if self._hosts is None:
             return True
         name = host_name(host.decode("latin-1"))
-        return name in self._allowed or _is_address(name)
+        return name in self._hosts or _is_address(name)
 
 
 def route_of(scope: Scope) -> str:

@@ -66,10 +66,13 @@ async def serve(app: FastAPI, host: str, port: int, sock: socket.socket | None =
     config.load()
     server.lifespan = config.lifespan_class(config)
     await server.startup(sockets=[sock])
+    api: Api = app.state.api
+    if api.hosts is not None:
+        api.hosts.add(host.lower())
     task = asyncio.create_task(_run(server, sock), name="http-server")
     found = sock.getsockname()[1]
     shown = f"[{host}]" if ":" in host else host
-    return ServerHandle(f"http://{shown}:{found}", found, server, task, app.state.api)
+    return ServerHandle(f"http://{shown}:{found}", found, server, task, api)
 
 
 async def _run(server: _Server, sock: socket.socket) -> None:

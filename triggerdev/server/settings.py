@@ -12,7 +12,7 @@ class ServerSettings:
 
     `data_dir`: folder for large payloads that clients upload; made when needed. `public_url`: base of URLs in
     answers, without a trailing slash; by default that of the request. `allowed_hosts`: names accepted in the
-    Host header besides IP addresses; None accepts every name.
+    Host header besides IP addresses and the host that is bound; None accepts every name.
     """
 
     data_dir: Path
