@@ -78,9 +78,11 @@ def _plan(
 def _check_references(loaded: "LoadedConfig") -> None:
     from triggerdev.config import config_error
     from triggerdev.config.references import check_references, subprocess_importer
-    from triggerdev.worker.interpreter import find_interpreter
+    from triggerdev.worker.interpreter import check_interpreter, find_interpreter
 
-    problems = check_references(loaded, importer=subprocess_importer(find_interpreter(loaded.root)))
+    interpreter = find_interpreter(loaded.root)
+    check_interpreter(interpreter)
+    problems = check_references(loaded, importer=subprocess_importer(interpreter))
     if problems:
         raise config_error(problems)
 
@@ -90,7 +92,8 @@ def _known_variables(loaded: "LoadedConfig", env_files: list[Path]) -> dict[str,
     from triggerdev.config import load_env_files
 
     files = [Path(name) for name in loaded.config.dev.env_file]
-    return load_env_files(loaded.root, [*files, *(file.absolute() for file in env_files)], {})
+    named = load_env_files(loaded.root, [*files, *(file.absolute() for file in env_files)], {})
+    return {name: loaded.environ[name] for name in named}
 
 
 @contextlib.contextmanager
