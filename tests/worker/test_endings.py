@@ -160,6 +160,18 @@ async def test_a_lone_coroutine_that_kills_its_process_has_crashed(
     assert (done["outcome"], done["error"]["code"]) == ("crashed", "TASK_PROCESS_SIGSEGV")
 
 
+async def test_a_run_that_came_to_a_dead_process_is_not_blamed(
+    project: Project, start_bench: StartBench
+) -> None:
+    bench = await bench_with(project, start_bench, Limits(spares=0))
+    process = await bench.output("pid")
+    os.kill(process, 9)
+    run = bench.start("pid")  # its idle process was killed before, and nobody here knows yet
+    assert (await bench.end(run))["outcome"] == "lost"
+    bench.start("pid", run=run, token=2)
+    assert (await bench.end(run, 2))["outcome"] == "ok"
+
+
 async def test_the_poison_is_found_and_the_others_are_undisturbed(
     project: Project, start_bench: StartBench
 ) -> None:
@@ -174,6 +186,19 @@ async def test_the_poison_is_found_and_the_others_are_undisturbed(
     for run in others:
         assert (await bench.end(run, 2))["outcome"] == "ok"
     assert (await bench.end(poison, 2))["outcome"] == "crashed"
+
+
+async def test_suspects_take_turns(project: Project, start_bench: StartBench) -> None:
+    bench = await bench_with(project, start_bench, Limits(solo=1))
+    others = [bench.start("patient", 1000) for _ in range(5)]
+    await bench.until(lambda: bench.lines().count("running") == 5)
+    await bench.end(bench.start("poison"))
+    for run in others:
+        assert (await bench.end(run))["outcome"] == "lost"
+        bench.start("patient", 0, run=run, token=2)
+    for run in others:
+        assert (await bench.end(run, 2))["outcome"] == "ok"
+    assert bench.supervisor.capacity()["async"] == Limits().async_slots
 
 
 async def test_a_blocked_loop_is_named_and_new_runs_do_not_wait_for_it(

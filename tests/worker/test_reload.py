@@ -222,3 +222,45 @@ async def test_a_thread_at_import_is_named_and_workers_are_spawned(
     assert await bench.output("number") == 4
     worker, version = await bench.output("pids")
     assert worker != version
+    write(root, {"trigger/basic.py": "def broken(:\n", "trigger/more.py": "raise SystemExit\n"})
+    assert not (await bench.try_load()).ok
+    again, _ = await bench.output("pids")
+    assert again in bench.pids(), "the old version still starts workers, with the old code"
+
+
+async def test_a_package_whose_import_leaves_a_thread_is_not_preloaded(
+    project: Project, start_bench: StartBench, tmp_path: Path
+) -> None:
+    write(
+        tmp_path / "site-packages",
+        {
+            "calm_package.py": "value = 7\n",
+            "busy_package.py": "import threading, time\n"
+            "threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()\n",
+        },
+    )
+    text = "import calm_package\n" + VERSION.format(number="calm_package.value")
+    env = {"PYTHONPATH": str(tmp_path / "site-packages")}
+    bench: Bench = await start_bench(project({"trigger/basic.py": text}), env=env)
+    outcome = await bench.load()
+    assert outcome.manifest is not None
+    assert "calm_package" in outcome.manifest["packages"]
+    bench.supervisor._preload(["busy_package"])
+    assert "busy_package" in (await bench.event("preload_failed")).message
+    await bench.load()
+    assert await bench.output("number") == 7
+    assert [event for event in bench.events if event.kind == "threads"] == []
+
+
+async def test_a_changed_environment_reaches_the_next_version(
+    project: Project, start_bench: StartBench
+) -> None:
+    root = project({"trigger/basic.py": VERSION.format(number="os.environ.get('COLOUR')")})
+    bench: Bench = await start_bench(root, env={"COLOUR": "red"})
+    await bench.load()
+    assert await bench.output("number") == "red"
+    (guard,) = bench.supervisor.process_ids()
+    bench.supervisor.configure(bench.supervisor.settings, {**os.environ, "COLOUR": "blue"})
+    await bench.load()
+    assert await bench.output("number") == "blue"
+    await asyncio.to_thread(wait_dead, guard)

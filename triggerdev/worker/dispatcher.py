@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from triggerdev.worker.version_process import VersionProcess
 from triggerdev.worker.worker_process import Kind, Placement, WorkerProcess
 
 _RETIRE_SECONDS = 5
+_MAX_NEVER_TAKEN = 3
 
 
 class Dispatcher:
@@ -43,6 +45,7 @@ class Dispatcher:
         self._endings = Endings(self)
         self._executing: dict[Kind, int] = {"async": 0, "sync": 0}
         self._parked_sync: dict[str, Placement] = {}
+        self._never_taken: Counter[str] = Counter()
         self._outbox: list[Message] = []
         self._capacity_told = True
         self._handlers: dict[str, Callable[[Message], None]] = {
@@ -57,7 +60,7 @@ class Dispatcher:
             "done": self._hear_end,
             "evicted": self._hear_end,
             "park": self._hear_park,
-            "resumed": self._hear_resumed,
+            "taken": self._hear_taken,
             "blocked": self._hear_blocked,
             "unblocked": self._hear_unblocked,
             "pong": lambda worker, message: False,
@@ -228,11 +231,23 @@ class Dispatcher:
         self.start_suspects()
 
     def _judge(self, worker: WorkerProcess, victims: list[Placement], status: int | None, now: float) -> None:
-        if not victims:
-            return
-        if status is None or worker.culprit is not None or self.is_stopping:
-            self.later(outcomes.lost((victim.run, victim.token) for victim in victims))
-            return
+        """Find out which of the runs in a process may have ended it; the others are just lost."""
+        is_ours = status is None or worker.culprit is not None or self.is_stopping
+        innocent = victims if is_ours else [victim for victim in victims if self._was_never_taken(victim)]
+        if innocent:
+            self.later(outcomes.lost((victim.run, victim.token) for victim in innocent))
+        suspects = [victim for victim in victims if victim not in innocent]
+        if suspects and status is not None:
+            self._accuse(worker, suspects, status, now)
+
+    def _was_never_taken(self, placement: Placement) -> bool:
+        """Say whether the process was dead already when the run came; not believed for ever."""
+        if placement.confirmed:
+            return False
+        self._never_taken[placement.run] += 1
+        return self._never_taken[placement.run] < _MAX_NEVER_TAKEN
+
+    def _accuse(self, worker: WorkerProcess, victims: list[Placement], status: int, now: float) -> None:
         runs = [victim.run for victim in victims]
         text = f"A worker process ended with {describe_exit(status)} while executing {', '.join(runs[:3])}"
         text += f" and {len(runs) - 3} more." if len(runs) > 3 else "."
@@ -248,6 +263,7 @@ class Dispatcher:
         if placement is None or placement.token != message["token"]:
             return False
         self.pool.suspects.discard(placement.run)
+        self._never_taken.pop(placement.run, None)
         self.forget(placement)
         return True
 
@@ -257,13 +273,15 @@ class Dispatcher:
             return False
         placement.parked = True
         placement.used_ms = message["usage_ms"]
-        placement.confirmed = True
         self._slot_freed(worker.kind)
         if placement.ending is None:
             placement.cancel_timers()
         version = self.pool.version
         if worker.kind == "sync":
             self._parked_sync[placement.run] = placement
+        elif worker.is_solo:
+            self.pool.acquit(worker, placement.run)
+            self._loop.call_soon(self.start_suspects)
         if version is None or worker.version != version.name or self.is_stopping:
             self._loop.call_soon(self._evict_if_parked, placement)
         elif len(self._parked_sync) > self.limits.parked:
@@ -274,10 +292,11 @@ class Dispatcher:
         if self.runs.get(placement.run) is placement and placement.parked and placement.ending is None:
             self.evict(placement)
 
-    def _hear_resumed(self, worker: WorkerProcess, message: Message) -> bool:
-        placement = worker.runs.get(message["run"])
-        if placement is not None and placement.token == message["token"]:
-            placement.confirmed = True
+    def _hear_taken(self, worker: WorkerProcess, message: Message) -> bool:
+        for run, token in message["runs"]:
+            placement = worker.runs.get(run)
+            if placement is not None and placement.token == token:
+                placement.confirmed = True
         return False
 
     def _hear_blocked(self, worker: WorkerProcess, message: Message) -> bool:

@@ -14,6 +14,7 @@ from triggerdev.worker import processes
 from triggerdev.worker.channel import ControlChannel
 
 _FATAL_EXIT_CODE = 70  # EX_SOFTWARE
+_HAS_WAITID = hasattr(os, "waitid")  # macOS: since Python 3.13
 
 
 class Nursery:
@@ -87,10 +88,15 @@ class Nursery:
 
     def _reap(self) -> None:
         for pid in list(self._children):
-            if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            if _HAS_WAITID:
+                if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+                    continue
+                processes.kill_group(pid)
+            found, status = os.waitpid(pid, os.WNOHANG)
+            if not found:
                 continue
-            processes.kill_group(pid)
-            _, status = os.waitpid(pid, 0)
+            if not _HAS_WAITID:
+                processes.kill_group(pid)
             self._children.discard(pid)
             self._on_exit(pid, os.waitstatus_to_exitcode(status))
 

@@ -10,7 +10,7 @@ import importlib.util
 import linecache
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
@@ -37,13 +37,25 @@ def is_user_file(file: str, root: Path) -> bool:
 
 
 class Sources:
-    """The user's files that a version has read: path to digest, in the order of reading."""
+    """The user's files that a version has read: path to digest and to content.
 
-    def __init__(self) -> None:
+    With a `snapshot` (path to content, as latin-1 text) files are read from it instead of the disk, which
+    may have been edited since.
+    """
+
+    def __init__(self, snapshot: Mapping[str, str] | None = None) -> None:
         self.digests: dict[str, str] = {}
+        self.contents: dict[str, str] = {}
+        self.snapshot = snapshot
+
+    def read(self, path: str) -> bytes | None:
+        """Return what the snapshot has of a file."""
+        text = self.snapshot.get(path) if self.snapshot is not None else None
+        return text.encode("latin-1") if text is not None else None
 
     def remember(self, path: str, data: bytes) -> None:
         """Note a file, and keep its lines for tracebacks: the file may be edited while this version runs."""
+        self.contents[path] = data.decode("latin-1")
         self.digests[path] = hashlib.sha256(data).hexdigest()
         try:
             lines = importlib.util.decode_source(data).splitlines(keepends=True)
@@ -61,7 +73,9 @@ class UserLoader(SourceFileLoader):
 
     def get_code(self, fullname: str) -> CodeType:
         path = self.get_filename(fullname)
-        data = self.get_data(path)
+        data = self._sources.read(path)
+        if data is None:
+            data = self.get_data(path)
         self._sources.remember(path, data)
         code = self.source_to_code(data, path)
         assert isinstance(code, CodeType)

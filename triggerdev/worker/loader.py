@@ -4,7 +4,7 @@ import hashlib
 import importlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -25,6 +25,7 @@ class LoadedProject:
 
     `files` are the user's files that were read (relative, sorted), `modules` the full names of other modules
     in the order of their import, `packages` their top-level names, `threads` what left a thread running.
+    `contents` are the files' contents by absolute path, as latin-1 text.
     """
 
     root: Path
@@ -35,17 +36,22 @@ class LoadedProject:
     modules: list[str] = field(default_factory=list)
     packages: list[str] = field(default_factory=list)
     threads: list[str] = field(default_factory=list)
+    contents: dict[str, str] = field(default_factory=dict)
     hash: str = ""
 
 
-def load_project(settings: WorkerSettings, on_file: Callable[[str], None] = lambda _: None) -> LoadedProject:
+def load_project(
+    settings: WorkerSettings,
+    on_file: Callable[[str], None] = lambda _: None,
+    snapshot: Mapping[str, str] | None = None,
+) -> LoadedProject:
     """Import everything that a project's settings name; problems are collected, never raised.
 
     `on_file` is told each file before it is imported, so that an import that hangs or ends the process can be
-    named by somebody else.
+    named by somebody else. `snapshot` is the `contents` of an earlier load: the same code is imported again.
     """
     root = Path(settings["root"]).resolve()
-    loader = _Loader(root, on_file)
+    loader = _Loader(root, on_file, Sources(snapshot))
     prepare_path(root)
     sys.meta_path.insert(0, UserFinder(root, loader.sources))
     importlib.invalidate_caches()
@@ -65,8 +71,8 @@ def prepare_path(root: Path) -> None:
 
 
 class _Loader:
-    def __init__(self, root: Path, on_file: Callable[[str], None]) -> None:
-        self.sources = Sources()
+    def __init__(self, root: Path, on_file: Callable[[str], None], sources: Sources) -> None:
+        self.sources = sources
         self._on_file = on_file
         self._project = LoadedProject(root)
         self._root = root
@@ -74,7 +80,10 @@ class _Loader:
 
     def import_tasks(self, folders: list[str], ignore: list[str]) -> None:
         self._project.problems += discovery.missing_folders(self._root, folders)
+        snapshot = self.sources.snapshot
         for file in discovery.find_task_files(self._root, folders, ignore):
+            if snapshot is not None and str(file) not in snapshot:
+                continue
             before = processes.thread_count()
             self._import_task_file(file)
             if processes.thread_count() > before:
@@ -90,6 +99,7 @@ class _Loader:
     def finish(self, threads: list[str]) -> LoadedProject:
         project = self._project
         project.files = sorted(relative(path, self._root) for path in self.sources.digests)
+        project.contents = self.sources.contents
         project.modules = _foreign_modules(self._root)
         project.packages = sorted({name.partition(".")[0] for name in project.modules})
         if processes.thread_count() > 1:

@@ -84,6 +84,11 @@ class Pool:
             self._shared.remove(worker)
         self._solo.discard(worker)
 
+    def acquit(self, worker: WorkerProcess, run: str) -> None:
+        """Stop to count a suspect that has come as far as to wait; its process stays its own."""
+        self.suspects.discard(run)
+        self._solo.discard(worker)
+
     def next_suspect(self) -> Message | None:
         """Take the next waiting suspect if there is room for it."""
         if self.waiting_suspects and len(self._solo) < self._limits.solo:

@@ -1,6 +1,6 @@
 """A project that has been imported, in two forms: what the executor runs, and the manifest."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,17 +20,21 @@ class ImportedProject:
     manifest: Manifest
     modules: list[str]
     files: list[str]
+    contents: dict[str, str]
     problems: list[SourceProblem]
 
 
 def import_project(
-    settings: WorkerSettings, on_file: Callable[[str], None] = lambda _: None
+    settings: WorkerSettings,
+    on_file: Callable[[str], None] = lambda _: None,
+    snapshot: Mapping[str, str] | None = None,
 ) -> ImportedProject:
     """Import a project into this process; problems are collected, never raised.
 
-    `on_file` is told each file before it is imported.
+    `on_file` is told each file before it is imported; with the `contents` of an earlier import as `snapshot`
+    the same code is imported again.
     """
-    loaded = loader.load_project(settings, on_file)
+    loaded = loader.load_project(settings, on_file, snapshot)
     project = Project.of(registry.current(), settings, loaded.hooks, loaded.init)
     problems = loaded.problems + [
         definition_problem(error, loaded.root, task.file, task.line) for task, error in project.check()
@@ -44,4 +48,6 @@ def import_project(
         threads=loaded.threads,
         hash=loaded.hash,
     )
-    return ImportedProject(loaded.root, project, manifest, loaded.modules, loaded.files, problems)
+    return ImportedProject(
+        loaded.root, project, manifest, loaded.modules, loaded.files, loaded.contents, problems
+    )

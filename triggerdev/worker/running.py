@@ -1,7 +1,7 @@
 """The main loops of worker processes: one event loop for many runs, or one run at a time.
 
 supervisor -> worker   start, resume, op_done, reply, cancel, evict; ping; shutdown
-worker -> supervisor   welcome; op, park, done, evicted, logs; resumed {run, token}; pong;
+worker -> supervisor   welcome; op, park, done, evicted, logs; taken {runs}; pong;
                        blocked {run, token, ms, location, source_line, stack}; unblocked
 """
 
@@ -56,10 +56,11 @@ class AsyncWorker:
         self._channel.close()
 
     def _on_messages(self, messages: list[Message]) -> None:
+        taken = [entry for entry in map(_placed, messages) if entry is not None]
+        if taken:
+            self._channel.send({"t": "taken", "runs": taken})  # leaves before user code is stepped
         for message in messages:
             kind = message["t"]
-            if kind == "resume":
-                self._channel.send({"t": "resumed", "run": message["run"], "token": message["token"]})
             if kind == "ping":
                 self._channel.send({"t": "pong"})
             elif kind == "shutdown":
@@ -69,6 +70,15 @@ class AsyncWorker:
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         self._watchdog.interrupt(INTERRUPTS[signal.Signals(number)])
+
+
+def _placed(message: Message) -> tuple[str, int] | None:
+    """Return the (run, token) that a message brings here."""
+    if message["t"] == "start":
+        return message["run"]["id"], message["run"]["token"]
+    if message["t"] == "resume":
+        return message["run"], message["token"]
+    return None
 
 
 class SyncChannel(BlockingChannel):
@@ -84,8 +94,9 @@ class SyncChannel(BlockingChannel):
             if message["t"] == "ping":
                 self.send({"t": "pong"})
                 continue
-            if message["t"] == "resume":
-                self.send({"t": "resumed", "run": message["run"], "token": message["token"]})
+            taken = _placed(message)
+            if taken is not None:
+                self.send({"t": "taken", "runs": [taken]})
             return message
 
 

@@ -1,7 +1,7 @@
 """A worker that imports the user's code by itself, for versions in which a thread forbids to fork.
 
 Started as `python -m triggerdev.worker.spawned PARENT_PID KIND CHANNEL_FD LOAD_FD`; the file LOAD_FD holds
-the `load` message.
+the `load` message and the contents of the version's files, which may have been edited since.
 """
 
 import os
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
     sock.set_inheritable(False)
     with os.fdopen(load_file, "rb") as file:
         load = _json.loads(file.read())
-    project = import_project(load["settings"])
+    project = import_project(load["settings"], snapshot=load["contents"])
     if project.problems:
         print(f"The project cannot be imported any more: {project.problems[0]['message']}", file=sys.stderr)  # noqa: T201
         return _IMPORT_FAILED_EXIT_CODE

@@ -107,27 +107,36 @@ class Supervisor:
     async def load(self, version: str) -> LoadOutcome:
         """Import the code as it is now, as a new version, without sending runs to it yet.
 
-        A version that was loaded before and never activated is dropped. Raises EnvironmentProblemError when
-        the interpreter does not start.
+        A version that is being loaded, or was loaded and never activated, is dropped. Raises
+        EnvironmentProblemError when the interpreter does not start.
         """
         if version in self._versions:
             raise errors.UsageError(f"Version {version!r} is loaded already.")
         self._drop_unused()
+        outcome, template = await self._load(version)
+        if not outcome.ok and template.gone.done() and not self._is_stopping:
+            outcome, _ = await self._load(
+                version
+            )  # its template died meanwhile, which is no fault of the code
+        threads = outcome.manifest["threads"] if outcome.manifest is not None else []
+        if threads:
+            self._unwanted.update(name.partition(".")[0] for name in threads)
+            self._tell_threads(threads)
+        return outcome
+
+    async def _load(self, name: str) -> tuple[LoadOutcome, TemplateProcess]:
         if self._template is None:
             self._template = self._new_template()
-        loaded = VersionProcess(version, self._template, self, self._next_worker)
-        self._versions[version] = loaded
+        version = VersionProcess(name, self._template, self, self._next_worker)
+        self._versions[name] = version
         try:
-            outcome = await loaded.load(self.settings, self._limits.load_timeout)
+            outcome = await version.load(self.settings, self._limits.load_timeout)
         except BaseException:
-            self._close(loaded)
+            self._close(version)
             raise
         if not outcome.ok:
-            self._close(loaded)
-        elif loaded.manifest is not None and loaded.manifest["threads"]:
-            self._unwanted.update(name.partition(".")[0] for name in loaded.manifest["threads"])
-            self._tell_threads(loaded.manifest["threads"])
-        return outcome
+            self._close(version)
+        return outcome, version.template
 
     def activate(self, version: str) -> None:
         """Send new runs to this version.
@@ -270,9 +279,11 @@ class Supervisor:
         """Load the current code again after its processes have died, with growing pauses."""
         while not self._is_stopping:
             self._recoveries += 1
-            await asyncio.sleep(min(_MAX_RECOVERY_DELAY, 0.05 * 2 ** min(self._recoveries, 10)))
+            await asyncio.sleep(min(_MAX_RECOVERY_DELAY, 0.02 * 2 ** min(self._recoveries, 10)))
             if self._dispatcher.pool.version is not None:
                 return
+            if any(not version.is_draining for version in self._versions.values()):
+                continue  # somebody else is loading; if that fails, it is our turn again
             try:
                 outcome = await self.load(name)
             except errors.TriggerError as error:
@@ -282,6 +293,8 @@ class Supervisor:
                 self.activate(name)
                 self._on_event(SupervisorEvent("recovered", f"Version {name} runs again."))
                 return
+            if self._dispatcher.pool.version is not None or self._versions:
+                return  # dropped for a newer version
             text = f"Version {name} cannot be loaded again: {outcome.problems[0]['message']}"
             self._on_event(SupervisorEvent("recovery_failed", text, {"problems": outcome.problems}))
             return

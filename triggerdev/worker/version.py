@@ -82,7 +82,7 @@ class Version:
         if not self._told_threads:
             self._control.send({"t": "unforkable", "threads": self._project.manifest["threads"]})
             self._told_threads = True
-        with _load_file(self._load) as file:
+        with _unnamed_file({**self._load, "contents": self._project.contents}) as file:
             arguments = [str(os.getpid()), kind, str(channel), str(file.fileno())]
             command = [*module_command(Path(sys.executable), "triggerdev.worker.spawned"), *arguments]
             return self._nursery.spawn(command, (channel, file.fileno()), output)
@@ -105,10 +105,10 @@ def _load(control: ControlChannel, load: Load) -> ImportedProject | None:
     return project
 
 
-def _load_file(load: Load) -> IO[bytes]:
-    """Write the load message into an unnamed file: settings hold a key, so they are no arguments."""
+def _unnamed_file(message: Message) -> IO[bytes]:
+    """Write a message into an unnamed file: settings hold a key, so they are no arguments."""
     file = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
-    file.write(_json.dump_bytes(load))
+    file.write(_json.dump_bytes(message))
     file.flush()
     file.seek(0)
     return file

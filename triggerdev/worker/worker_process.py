@@ -21,8 +21,8 @@ _STATUS_SECONDS = 0.5
 class Placement:
     """A run on a worker: executing, or parked there while it waits.
 
-    `since` is the loop's time at which it began to execute, `used_ms` the compute time before that; `ending`
-    is the outcome it has been told to come to.
+    `since` is the loop's time at which it began to execute, `used_ms` the compute time before that;
+    `confirmed` that the worker has taken it; `ending` the outcome it has been told to come to.
     """
 
     run: str
@@ -34,7 +34,7 @@ class Placement:
     used_ms: float
     since: float
     parked: bool = False
-    confirmed: bool = True
+    confirmed: bool = False
     ending: Literal["cancelled", "timed_out", "evicted"] | None = None
     timers: list[asyncio.TimerHandle] = field(default_factory=list)
 
