@@ -95,7 +95,8 @@ async def test_keys_survive_a_restart(kit: EngineKit) -> None:
 
 
 async def test_a_key_that_is_none_is_refused(kit: EngineKit) -> None:
-    for key in ("", "x" * 2049, [], True):
+    keys: list[object] = ["", "x" * 2049, [], True]
+    for key in keys:
         with pytest.raises(errors.InvalidOptionError, match="idempotencyKey"):
             await kit.trigger("job", None, idempotencyKey=key)
     with pytest.raises(errors.InvalidOptionError, match="idempotencyKeyTTL"):

@@ -7,6 +7,7 @@ import pytest
 from tests.engine.kit import HOUR, EngineKit, Worker, item, task
 from triggerdev import errors
 from triggerdev.engine.model import Status
+from triggerdev.engine.store import sqlfile
 
 SHARED = (
     task("job", queue={"name": "shared", "concurrency_limit": 2}),
@@ -231,15 +232,17 @@ async def test_many_queues_and_keys_are_claimed_in_order_and_quickly(kit: Engine
     assert sorted(worker.executing) == sorted(runs[:30])
 
 
-async def test_no_query_of_the_hot_path_scans_a_table(kit: EngineKit) -> None:
-    from triggerdev.engine.store import sqlfile
+HOT = """
+    ready_groups ready_of_group count_executing queue_limit get_run get_runs due_runs pending_ops any_pending_ops
+    due_ops get_op get_ops fresh_ops next_due children uncancelled_children batch_items batch_watchers get_key
+    due_tokens read_logs
+"""
 
-    names = ("ready_groups ready_of_group count_executing queue_limit get_run get_runs due_runs pending_ops"
-             " any_pending_ops due_ops get_op get_ops fresh_ops next_due children uncancelled_children"
-             " batch_items batch_watchers get_key due_tokens read_logs").split()  # fmt: skip
+
+async def test_no_query_of_the_hot_path_scans_a_table(kit: EngineKit) -> None:
     queries = sqlfile.load("sqlite")
     allowed = ("json_each", "heads", "subquery", "USING INDEX runs_ready", "schedules")
-    for name in names:
+    for name in HOT.split():
         count = 1 if "?1" in queries[name] else queries[name].count("?")
         plan = kit.query(f"EXPLAIN QUERY PLAN {queries[name]}", *["[]"] * count)
         scans = [row[3] for row in plan if row[3].startswith("SCAN")]
