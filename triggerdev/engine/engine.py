@@ -357,10 +357,13 @@ class Engine:
         self._timer = loop.call_later(min(delay, _LONGEST_SLEEP), self._on_timer)
 
     def _on_timer(self) -> None:
-        if not self._ticking:
-            self._ticking = True
-            task = asyncio.ensure_future(self.tick())
-            task.add_done_callback(self._ticked)
+        self._due_at = None
+        if self._ticking:
+            self._tick_again = True
+            return
+        self._ticking = True
+        task = asyncio.ensure_future(self.tick())
+        task.add_done_callback(self._ticked)
 
     def _ticked(self, task: "asyncio.Task[None]") -> None:
         self._ticking = False
@@ -369,6 +372,9 @@ class Engine:
             _log.warning("what is due cannot be carried out: %s", error)
             self._due_at = None
             self._arm(self._clock.now() + 1000)
+        elif self._tick_again:
+            self._tick_again = False
+            self._on_timer()
 
     async def _sweep_forever(self) -> None:
         while True:
