@@ -1,4 +1,4 @@
-"""A real `trigger dev` in a process of its own: started, watched by its JSON lines, called over HTTP, killed."""
+"""A real `trigger dev` in a process of its own: watched by its JSON lines, called over HTTP, killed."""
 
 import asyncio
 import json
@@ -37,6 +37,7 @@ class Dev:
         self.errors = ""
         self.url = ""
         self._mark = mark
+        self._apis: list[Api] = []
         self._arrived = asyncio.Condition()
         self._readers = [asyncio.create_task(self._read()), asyncio.create_task(self._read_errors())]
 
@@ -82,7 +83,9 @@ class Dev:
 
     def api(self) -> "Api":
         values = self.env_file()
-        return Api(values["TRIGGER_API_URL"], values["TRIGGER_SECRET_KEY"])
+        api = Api(values["TRIGGER_API_URL"], values["TRIGGER_SECRET_KEY"])
+        self._apis.append(api)
+        return api
 
     def pids(self) -> set[int]:
         """Every process that was started from here: they all have our mark in their environment."""
@@ -108,7 +111,7 @@ class Dev:
         if self.process.returncode is None:
             self.process.send_signal(signal.SIGINT)
         code = await asyncio.wait_for(self.process.wait(), PATIENCE)
-        await asyncio.gather(*self._readers)
+        await asyncio.gather(*self._readers, *(api.http.aclose() for api in self._apis))
         return code
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.dev.kit import Api, Dev, gone, start
 
-QUEUED, WAITING, EXECUTING, SECONDS = 200, 20, 10, 2.0
+QUEUED, WAITING, EXECUTING, SECONDS = 200, 20, 10, 6.0
 
 
 async def test_kill_and_restart(copy_of: Callable[[str], Path]) -> None:

@@ -22,9 +22,11 @@ def _project(folder: Path) -> Path:
 
 
 async def _saved(dev: Dev, file: Path, text: str) -> None:
-    """Save a file and wait until the version with it is active."""
+    """Save a file as editors do, in one step, and wait until the version with it is active."""
     seen = len(dev.lines)
-    file.write_text(text)
+    draft = file.with_name(f"{file.name}.draft")
+    draft.write_text(text)
+    draft.replace(file)
     await dev.line("reloaded", after=seen)
 
 
@@ -48,7 +50,7 @@ async def test_mistakes_are_reported_and_the_old_version_goes_on(tmp_path: Path)
     wrong = {
         "syntax": (good + "\n\ndef broken(:\n", 9),
         "import": ("import no_such_module_here\n" + good, 1),
-        "duplicate": (good + good[good.index("\n\n@task") :], 10),
+        "duplicate": (good + good[good.index("\n\n@task") :], 9),
     }
     async with start(tmp_path / "p") as dev:
         api = dev.api()
