@@ -81,26 +81,27 @@ class Engine:
                 return None
             case "wait_token":
                 return {"ok": True, "output": '"approved"', "output_type": "application/json"}
-            case "trigger":
-                return {"id": f"run_{self._made}", "is_cached": False}
             case "trigger_and_wait":
                 return self._child(str(target), args)
-            case "batch_trigger":
-                runs = [f"run_{self._made}_{index}" for index, _ in enumerate(args["items"])]
-                return {"id": f"batch_{self._made}", "run_count": len(runs), "runs": runs, "is_cached": False}
-            case "batch_trigger_and_wait":
-                runs = [self._child(item["task"], item) for item in args["items"]]
-                return {"id": f"batch_{self._made}", "runs": runs}
-            case "create_token":
-                return {"id": f"waitpoint_{self._made}", "is_cached": False}
-            case "tags":
-                return {"tags": args["tags"]}
+            case "batch_trigger" | "batch_trigger_and_wait":
+                return self._batch(kind, args["items"])
             case "metadata":
                 for change in args.get("operations", ()):
                     self._change(change)
                 return {"metadata": dict(self.metadata)}
+            case "tags":
+                return {"tags": args["tags"]}
+            case "trigger" | "create_token":
+                return {"id": f"{kind} {self._made}", "is_cached": False}
             case _:
                 return {"ok": True}
+
+    def _batch(self, kind: str, items: list[dict[str, Any]]) -> Any:
+        batch = f"batch {self._made}"
+        if kind == "batch_trigger_and_wait":
+            return {"id": batch, "runs": [self._child(item["task"], item) for item in items]}
+        ids = [f"run {index} of {batch}" for index, _ in enumerate(items)]
+        return {"id": batch, "run_count": len(ids), "runs": ids, "is_cached": False}
 
     def _child(self, task: str, args: dict[str, Any]) -> dict[str, Any]:
         payload = json.loads(args["payload"]) if args["payload"] else None

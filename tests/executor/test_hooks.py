@@ -62,8 +62,12 @@ async def test_hooks_of_the_project_come_before_those_of_the_task(registry: Regi
         await next()
         seen.append("middleware after")
 
+    def run() -> int:
+        seen.append("run")
+        return 7
+
     options = {"global_hooks": common, "middleware": middleware, **note(seen, "task")}
-    done = await run_either(kind, registry, lambda: seen.append("run") or 7, options)
+    done = await run_either(kind, registry, run, options)
     assert output_of(done) == 7
     assert seen == [
         "middleware before",
@@ -125,7 +129,9 @@ async def test_an_error_before_the_run_fails_the_attempt(registry: Registry, nam
 
 @pytest.mark.parametrize("name", ["on_success", "on_complete"])
 async def test_an_error_after_the_run_is_logged_and_ignored(registry: Registry, name: str) -> None:
-    @task(id="hooked", **{name: boom})  # type: ignore[misc]  # the option's name is the parameter
+    options: Any = {name: boom}
+
+    @task(id="hooked", **options)
     async def hooked() -> int:
         return 7
 

@@ -177,7 +177,7 @@ async def sleep(seconds: float) -> None:
     if running_loop() is None:
         import time
 
-        time.sleep(seconds)
+        time.sleep(seconds)  # noqa: ASYNC251 - no loop runs here
         return
     import asyncio
 
@@ -234,7 +234,8 @@ def _api_error(response: "httpx.Response") -> errors.ApiError:
 def _unreachable(url: str, error: Exception) -> errors.ConnectionFailedError:
     reason = str(error) or type(error).__name__
     return errors.ConnectionFailedError(
-        f"No answer from {url}: {reason}. Start the server (`trigger dev`), or set TRIGGER_API_URL to where it is."
+        f"No answer from {url}: {reason}. Start the server (`trigger dev`), "
+        "or set TRIGGER_API_URL to where it is."
     )
 
 
@@ -284,7 +285,7 @@ class _Clients:
         return client
 
     def forget(self) -> None:
-        """Close this thread's client; clients of loops close with their loops, new ones are made for new calls."""
+        """Close this thread's client; clients of loops close with their loops."""
         holder: _Blocking | None = getattr(self._local, "holder", None)
         if holder is not None:
             holder.close()

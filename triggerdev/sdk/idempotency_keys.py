@@ -11,7 +11,7 @@ __all__ = ["IdempotencyKey", "create", "sync"]
 
 @operation("idempotency_keys.create")
 async def create(key: str | Sequence[str], *, scope: Scope = "run") -> IdempotencyKey:
-    """Make a key that is unique in this run ("run": the same in its retries), this attempt, or everywhere ("global")."""
+    """Make a key that is unique in this run with its retries, in this attempt, or everywhere ("global")."""
     return keys.make(key, scope)
 
 

@@ -52,7 +52,7 @@ def error(message: str, properties: Mapping[str, Any] | None = None) -> None:
 
 
 class Span:
-    """A named part of a run; at its end one line says how long it took, in milliseconds, and its attributes."""
+    """A named part of a run; its end is logged with its attributes and how many milliseconds it took."""
 
     def __init__(self, name: str, attributes: Mapping[str, Any] | None = None) -> None:
         self.name = name

@@ -29,7 +29,7 @@ class MachineMapping(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Machine:
-    """A machine preset. `cpu` is in vCPU, `memory` in GB; raises TaskDefinitionError for an unknown preset."""
+    """A machine preset. `cpu` is in vCPU, `memory` in GB. Raises TaskDefinitionError if unknown."""
 
     preset: str = DEFAULT_PRESET
 

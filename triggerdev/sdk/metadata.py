@@ -1,4 +1,4 @@
-"""`metadata`: a small JSON object on the run that others can watch; changes are buffered and sent in order."""
+"""`metadata`: a small JSON object on the run that others can watch; changes are buffered, then sent."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -62,7 +62,7 @@ class MetadataWriter:
 
 
 def _plain(key: str, value: Any) -> Any:
-    """Give what the value will be after a round trip through JSON, so that the local copy is the stored one."""
+    """Give what the value is after a round trip through JSON: the local copy shows what is stored."""
     if value is None or isinstance(value, (str, bool, int)):
         return value
     try:

@@ -18,7 +18,8 @@ class TriggerOptions(TypedDict, total=False):
     """Options of a trigger call.
 
     `delay`: duration or moment. `ttl`: expire if not started by then; numbers are seconds, 0 is never.
-    `priority`: seconds of head start. `tags`: at most 10, 128 characters each. `queue`: name, mapping or Queue.
+    `priority`: seconds of head start. `tags`: at most 10, 128 characters each. `queue`: name, mapping,
+    or Queue.
     `idempotency_key`: the second run with it is the first one. `max_duration`: seconds of compute time.
     """
 
@@ -84,7 +85,7 @@ def _tags(wire: Wire, value: Any) -> None:
 
 
 def check_tags(value: str | Iterable[str]) -> list[str]:
-    """Give tags as a list without blanks and doubles. Raises PayloadError beyond 10 tags or 128 characters."""
+    """Give tags without blanks and doubles. Raises PayloadError beyond 10 tags or 128 characters."""
     tags = [value] if isinstance(value, str) else list(value)
     for tag in tags:
         if not isinstance(tag, str) or len(tag) > _MAX_TAG_LENGTH:

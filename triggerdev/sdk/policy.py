@@ -17,7 +17,9 @@ _RETRY_NAMES = {
 
 @dataclass(frozen=True)
 class Retry:
-    """When a failed attempt is repeated: after min_timeout_in_ms * factor ** (attempt - 1), times 1 to 2 if randomized.
+    """When a failed attempt is repeated.
+
+    After min_timeout_in_ms * factor ** (attempt - 1), times 1 to 2 if randomized, at most max_timeout_in_ms.
 
     `max_attempts` counts the first one. `out_of_memory_machine` is the preset for one more try after
     OutOfMemoryError. Raises TaskDefinitionError for values that make no sense.

@@ -38,8 +38,8 @@ class Registry:
         known = self.tasks.get(task.id)
         if known is not None and (known.file, known.line) != (task.file, task.line):
             raise TaskDefinitionError(
-                f"Task id {task.id!r} is defined twice: {known.file}:{known.line} and {task.file}:{task.line}. "
-                "Give one of them another id."
+                f"Task id {task.id!r} is defined twice: "
+                f"{known.file}:{known.line} and {task.file}:{task.line}. Give one of them another id."
             )
         self.tasks[task.id] = task
 

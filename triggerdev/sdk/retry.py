@@ -199,9 +199,9 @@ def fetch(
     timeout_in_ms: float | None = None,
     **options: Any,
 ) -> "Call[httpx.Response]":
-    """Request a URL, repeated by policy (at most 10 tries); further options are those of httpx (json, headers, ...).
+    """Request a URL, repeated by policy (at most 10 tries); further options are httpx's (json, headers, ...).
 
-    Without `retry`, statuses 408, 409, 429, 5xx, connection errors and timeouts are repeated 3 times. The last
+    Without `retry`, statuses 408, 409, 429, 5xx, connection errors and timeouts are tried 3 times. The last
     response is returned whatever its status; the last connection error is raised.
     """
     return Call(_fetch(url, method, retry, timeout_in_ms, options))

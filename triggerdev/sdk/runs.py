@@ -151,7 +151,7 @@ async def cancel(run: "str | Run | RunHandle") -> RunHandle:
 
 @operation("runs.replay")
 async def replay(run: "str | Run | RunHandle") -> RunHandle:
-    """Start a new run of the current code with the payload, tags and metadata of another. Raises NotFoundError."""
+    """Start a run of the current code with payload, tags and metadata of another. Raises NotFoundError."""
     return _handle((await http.request("POST", _path(run, "v1", "/replay"))).body)
 
 
@@ -161,7 +161,7 @@ def _handle(answer: dict[str, Any]) -> RunHandle:
 
 @operation("runs.reschedule")
 async def reschedule(run: "str | Run | RunHandle", delay: str | timedelta | datetime) -> Run:
-    """Give a run that is DELAYED another delay, from now. Raises UnprocessableEntityError if it is not delayed."""
+    """Give a DELAYED run another delay, from now. Raises UnprocessableEntityError if it is not delayed."""
     body = {"delay": times.moment_or_duration(delay, "delay")}
     return Run.of((await http.request("POST", _path(run, "v1", "/reschedule"), json=body)).body)
 
@@ -169,7 +169,7 @@ async def reschedule(run: "str | Run | RunHandle", delay: str | timedelta | date
 async def _follow(
     run: "str | Run | RunHandle", poll_interval: float, timeout: float | None = None
 ) -> AsyncIterator[Run]:
-    """Yield the run at once and after each change, until it has ended. Raises TimeoutError after `timeout` seconds."""
+    """Yield the run at once and after each change, until it has ended. Raises TimeoutError."""
     deadline = float("inf") if timeout is None else time.monotonic() + timeout
     path = _path(run, "v3")
     seen: tuple[Any, ...] | None = None
@@ -219,8 +219,8 @@ def _subscribe_blocking(run: "str | Run | RunHandle", *, poll_interval: float = 
 class RunFilter(TypedDict, total=False):
     """Filters of a listing; several values mean any of them.
 
-    `status`: names of the API ("QUEUED", "FAILED", ...). `queue`: "task/<id>" for a task's own. `period`: the last
-    "24h", "7d". `limit`: page size, 100 at most. `after`, `before`: cursors of a Page.
+    `status`: names of the API ("QUEUED", "FAILED", ...). `queue`: "task/<id>" for a task's own. `period`:
+    "24h", "7d" until now. `limit`: page size, 100 at most. `after`, `before`: cursors of a Page.
     """
 
     status: str | Sequence[str]

@@ -22,7 +22,7 @@ SUPERJSON = "application/super+json"
 
 
 def to_jsonable(value: Any) -> Any:
-    """Convert what JSON itself cannot hold: models, sets, Decimal, Path, ... Raises TypeError for the rest."""
+    """Convert what JSON cannot hold: models, sets, Decimal, Path, ... Raises TypeError for the rest."""
     dump = getattr(value, "model_dump", None)
     if callable(dump) and not isinstance(value, type):
         return dump(mode="json")
@@ -126,7 +126,7 @@ def load(text: str | None, kind: str) -> Any:
 
 
 def revive(packet: Any) -> Any:
-    """Rebuild what superjson describes: dates, bigints, undefined, sets, maps, URLs, NaN, shared references."""
+    """Rebuild what superjson describes: dates, bigints, undefined, sets, maps, NaN, shared references."""
     if not isinstance(packet, dict) or "json" not in packet:
         return packet
     holder = {"root": packet["json"]}

@@ -11,7 +11,7 @@ __all__ = ["add", "sync"]
 
 @operation("tags.add")
 async def add(tags: str | Sequence[str]) -> None:
-    """Add tags to the current run: at most 10 in all, 128 characters each. Raises PayloadError, EngineError."""
+    """Add tags to the run: at most 10 in all, 128 characters each. Raises PayloadError, EngineError."""
     running = session.require("tags.add", "Elsewhere give `tags=` when you trigger.")
     wanted = options.check_tags(tags)
     if wanted:

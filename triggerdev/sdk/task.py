@@ -23,8 +23,8 @@ _ID = re.compile(r"\S(?:.{0,254}\S)?")
 class TaskOptions(TypedDict, total=False):
     """Options of a task.
 
-    `max_duration`: seconds of compute time, or "5m". `ttl`: expire if not started by then; numbers are seconds.
-    Hooks are called by parameter name (payload, ctx, error, output, wait, ...); any may be left out.
+    `max_duration`: seconds of compute time, or "5m". `ttl`: expire if not started by then; numbers are
+    seconds. Hooks are called by parameter name (payload, ctx, error, output, wait, ...); any may be left out.
     """
 
     description: str
@@ -46,7 +46,7 @@ class TaskOptions(TypedDict, total=False):
 
 
 class Task(Generic[OutputT]):
-    """A task: a function with an id that can be triggered. Calling it runs the function here, without an engine."""
+    """A task: a function with an id that can be triggered. Calling it just calls the function, here."""
 
     def __init__(
         self,
@@ -253,9 +253,8 @@ def kebab(name: str) -> str:
 
 
 def _is_async(function: Callable[..., Any]) -> bool:
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-        getattr(function, "__call__", None)
-    )
+    call = getattr(type(function), "__call__", None)  # noqa: B004 - of an object that can be called
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
 
 
 def _unknown_option(name: str) -> str:

@@ -41,7 +41,7 @@ async def trigger(task: Any, payload: Any = None, **options: Unpack[TriggerOptio
 
 
 def trigger_and_wait(task: Any, payload: Any = None, **options: Unpack[TriggerOptions]) -> ResultCall[Any]:
-    """Start a run of a task and wait for its end; only inside a run. Gives a Result; `.unwrap()` its output."""
+    """Start a run and wait for its end; only inside a run. Gives a Result; `.unwrap()` its output."""
     return ResultCall(triggering.trigger_and_wait(_id(task), payload, options))
 
 

@@ -30,7 +30,7 @@ def instant_ms(value: datetime | str, option: str) -> int:
 
 
 def moment_or_duration(value: str | float | timedelta | datetime, option: str) -> str:
-    """Write a delay or timeout for the wire: a duration as it is, a moment as ISO 8601. Raises PayloadError."""
+    """Write a delay or timeout for the wire: a duration as it is, a moment as ISO. Raises PayloadError."""
     if isinstance(value, datetime):
         return _durations.iso(instant_ms(value, option))
     if isinstance(value, str):

@@ -184,7 +184,7 @@ async def _create_in_run(
 
 @operation("wait.complete_token")
 async def complete_token(token: "str | Token | TokenInfo", data: Any = None) -> None:
-    """Complete a token, given by id, name or as an object, with data; a second time does nothing. Raises NotFoundError."""
+    """Complete a token, given by id, name or object; a second time does nothing. Raises NotFoundError."""
     running = session.current()
     text = serialise.dump_payload(data, "data")
     target, is_name = _target(token)

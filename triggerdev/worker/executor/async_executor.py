@@ -20,8 +20,8 @@ FLUSH_SECONDS = 1.0
 class AsyncExecutor:
     """Executes the coroutine tasks of a project on the running loop; its messages go to a channel.
 
-    `grace_seconds`: how long a run may take to unwind before the signal is repeated, and again before it is given
-    up. `flush_seconds`: how long metadata changes may wait for others.
+    `grace_seconds`: how long a run may take to unwind before the signal is repeated, and again before it is
+    given up. `flush_seconds`: how long metadata changes may wait for others.
     """
 
     def __init__(self, project: Project, channel: Channel) -> None:
@@ -58,7 +58,7 @@ class AsyncExecutor:
         return None
 
     def interrupt(self, task: "asyncio.Task[Any] | None", reason: str) -> None:
-        """Raise a signal in the user code that blocks the loop, from a signal handler in the loop's thread."""
+        """Raise a signal in user code that blocks the loop; from a signal handler in its thread."""
         if isinstance(task, Branch) and not task.session.ended:
             raise SIGNALS[reason](f"The run was ended: {reason}.")
 

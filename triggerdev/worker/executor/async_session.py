@@ -234,7 +234,7 @@ class AsyncSession(AttemptSession):
                 self.deliver(op["op"], op.get("result"))
 
     def _run_hooks(self, name: str, then: Any) -> None:
-        """Run on_wait or on_resume hooks in a task of their own; results that come meanwhile are held back."""
+        """Run on_wait or on_resume hooks in a task of their own; results are held back meanwhile."""
         self._hooks_running = True
         entry = next(iter(self.pending.values()), None)
         wait = {"type": WAIT_TYPES.get(entry.kind, entry.kind), "target": entry.target} if entry else {}

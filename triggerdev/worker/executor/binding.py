@@ -79,5 +79,6 @@ def _unknown_parameter(function: Callable[..., Any], name: str) -> str:
     label = getattr(function, "__qualname__", repr(function))
     return (
         f"{place}{label}() has a parameter {name!r} that nothing is known for; "
-        "tasks and hooks are called by parameter name (payload, ctx, error, output, ...). Rename it or give it a default."
+        "tasks and hooks are called by parameter name (payload, ctx, error, output, ...). "
+        "Rename it or give it a default."
     )

@@ -103,7 +103,7 @@ def _session_of(context: contextvars.Context | None) -> Any:
 
 
 def follow(loop: Any, after_turn: Callable[[], None]) -> None:
-    """Have a loop number the tasks of runs, note their timers, and call `after_turn` after each of its turns."""
+    """Have a loop number the tasks of runs, note their timers, and call `after_turn` after each turn."""
     loop.set_task_factory(make_task)
     call_at, run_once = loop.call_at, loop._run_once
 
@@ -166,8 +166,8 @@ _as_completed: Any = asyncio.as_completed
 def ordered_as_completed(fs: Any, **options: Any) -> Any:
     """Do what asyncio.as_completed does, but create the tasks of a run in the order given.
 
-    The original goes through a set, whose order changes from process to process, and with it the numbers of the
-    tasks that a replay relies on.
+    The original goes through a set, whose order changes from process to process, and with it the numbers of
+    the tasks that a replay relies on.
     """
     if _session_of(None) is not None and isinstance(fs, Iterable):
         fs = [asyncio.ensure_future(item) for item in fs]

@@ -27,7 +27,7 @@ class OutputError(Exception):
 
 
 def loader(task: Task[Any]) -> Load:
-    """Give the function that parses and checks the payloads of a task; pydantic is imported at its first use."""
+    """Give the function that parses and checks a task's payloads; it imports pydantic when it needs it."""
     annotation = _annotation(task)
     if task.schema is not None:
         return _by_schema(task.schema)

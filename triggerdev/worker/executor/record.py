@@ -82,7 +82,7 @@ class Record:
         return bool(self._changes) and node.changes <= self._changes.get(node.path, 0)
 
     def stored_result(self, node: Node) -> Any:
-        """Give the result that was recorded when the branch's changes so far were stored, None if none was."""
+        """Give the result recorded when the branch's changes so far were stored, None if there is none."""
         op = self._ops.get(f"{node.path}:m{node.changes}")
         return op.get("result") if op else None
 

@@ -235,11 +235,12 @@ class AttemptSession(RunSession):
     def _compare(self, recorded: OpRecord, op_id: str, kind: str, target: str | None) -> None:
         if (recorded["kind"], recorded["target"]) == (kind, target):
             return
+        now, before = _name(kind, target), _name(recorded["kind"], recorded["target"])
+        version, line = self.start.get("version") or "unknown", failures.user_line(self.project.root, 2)
         self.divergence = errors.NonDeterminismError(
-            f"Run {self.id} (version {self.start.get('version') or 'unknown'}) was replayed and did another operation "
-            f"than before: operation {op_id} at {failures.user_line(self.project.root, 2)} is "
-            f"{_name(kind, target)}, its record says {_name(recorded['kind'], recorded['target'])}. The order of waits and "
-            "triggers must not depend on time, randomness or edited code; replay the run (`runs.replay`) to start anew."
+            f"Run {self.id} was replayed (version {version}) and did another operation than before: "
+            f"operation {op_id} at {line} is {now}, its record says {before}. The order of waits and triggers "
+            "must not depend on time, randomness or edited code. `runs.replay` starts it anew."
         )
         raise self.divergence
 

@@ -65,8 +65,8 @@ class SyncExecutor:
     def interrupt(self, reason: str) -> None:
         """End the run from a signal handler in the main thread: "cancelled", "timed_out" or "evicted".
 
-        Raises the signal if user code is running or the run waits; inside the framework it is raised as soon as
-        user code goes on.
+        Raises the signal if user code is running or the run waits; inside the framework it is raised as soon
+        as user code goes on.
         """
         if self._session is not None and not self._session.ended:
             self._session.interrupt(SIGNALS[reason](_TEXTS[reason]))

@@ -121,7 +121,7 @@ class SyncSession(AttemptSession):
         return self._user(lambda: function({**values, "next": rest}))
 
     def _around(self, function: Bound, values: dict[str, Any], rest: Callable[[], Any]) -> Any:
-        """Run an async middleware up to its next(), then the rest outside of its loop, then its second half."""
+        """Run an async middleware up to next(), then the rest outside of its loop, then its second half."""
         loop = self._own_loop()
         reached = loop.create_future()
         outcome = loop.create_future()

@@ -1,0 +1,164 @@
+"""Defining tasks: ids, options, mistakes."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from triggerdev import Machine, PayloadError, Queue, Retry, TaskDefinitionError, queue, schedules, task, tasks
+from triggerdev.sdk.registry import Registry
+from triggerdev.sdk.task import kebab
+
+
+def test_the_id_comes_from_the_functions_name(registry: Registry) -> None:
+    @task
+    def add_numbers(payload: list[float]) -> float:
+        return sum(payload)
+
+    @task()
+    async def send_email() -> None: ...
+
+    assert list(registry.tasks) == ["add-numbers", "send-email"]
+    assert (add_numbers.kind, send_email.kind) == ("sync", "async")
+    assert add_numbers([1, 2]) == 3
+    assert add_numbers.file == __file__
+    assert kebab("addHTTPNumbers") == "add-httpnumbers"
+
+
+def test_two_tasks_of_one_id_are_reported_with_both_places() -> None:
+    @task(id="same")
+    def one() -> None: ...
+
+    with pytest.raises(
+        TaskDefinitionError, match=rf"'same' is defined twice: {__file__}:\d+ and {__file__}:\d+"
+    ):
+
+        @task(id="same")
+        def two() -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"machine": "huge"}, "Unknown machine preset 'huge'"),
+        ({"machine": {"cpu": 3, "memory": 1}}, "No machine preset"),
+        ({"retry": {"max_attempts": 0}}, "max_attempts=0"),
+        ({"retry": {"attempts": 1}}, "retry has no option 'attempts'"),
+        ({"queue": {"concurrency_limit": 0}}, "concurrency_limit=0"),
+        ({"queue": {"limit": 1}}, "unknown option 'limit'"),
+        ({"max_duration": "soon"}, "max_duration='soon' is no duration"),
+        ({"ttl": -1}, "ttl=-1 is no duration"),
+        ({"on_succes": print}, "unknown option 'on_succes'. Did you mean 'on_success'"),
+        ({"on_start": "print"}, "is not callable"),
+    ],
+)
+def test_options_that_make_no_sense_are_reported_at_the_definition(
+    options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(TaskDefinitionError, match=message) as caught:
+
+        @task(**options)
+        def wrong() -> None: ...
+
+    assert str(caught.value).startswith(f"{__file__}:")
+
+
+def test_forms_of_queues_machines_and_retries(registry: Registry) -> None:
+    emails = queue(name="emails", concurrency_limit=5)
+
+    @task(queue=emails, machine=Machine("micro"), retry=Retry(max_attempts=2))
+    def one() -> None: ...
+
+    @task(
+        queue="emails",
+        machine={"preset": "micro"},
+        retry={"maxAttempts": 2, "outOfMemory": {"machine": "large-1x"}},
+    )
+    def two() -> None: ...
+
+    @task(queue={"concurrency_limit": 1}, machine={"cpu": 0.25, "memory": 0.25})
+    def three() -> None: ...
+
+    assert one.queue == {"name": "emails", "concurrency_limit": 5}
+    assert two.queue == {"name": "emails", "concurrency_limit": None}
+    assert three.queue == {"name": "task/three", "concurrency_limit": 1}
+    assert {one.machine, two.machine, three.machine} == {"micro"}
+    assert registry.queues == {"emails": Queue("emails", 5)}
+
+
+def test_the_memory_of_a_retry_must_be_a_preset() -> None:
+    assert Retry(out_of_memory_machine="large-1x").info()["out_of_memory_machine"] == "large-1x"
+    with pytest.raises(TaskDefinitionError, match="disk"):
+        Retry(out_of_memory_machine="disk")
+
+
+@pytest.mark.parametrize(
+    ("cron", "message"),
+    [
+        ("every day", "is no cron pattern"),
+        ("0 9 * *", "five fields"),
+        ("99 9 * * *", "is no cron pattern"),
+        (schedules.Cron("0 9 * * *", "Mars/Olympus"), "no time zone 'Mars/Olympus'"),
+    ],
+)
+def test_schedules_are_checked_at_the_definition(cron: Any, message: str) -> None:
+    with pytest.raises(TaskDefinitionError, match=message):
+        schedules.task(id="report", cron=cron)
+
+
+def test_global_hooks_are_registered_in_order(registry: Registry) -> None:
+    @tasks.on_start
+    def first() -> None: ...
+
+    @tasks.on_start
+    def second() -> None: ...
+
+    assert registry.hooks == {"on_start": [first, second]}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"dely": "1s"}, "Unknown trigger option 'dely'. Did you mean 'delay'"),
+        ({"delay": "soon"}, "delay='soon' is neither a duration"),
+        ({"ttl": "x"}, "ttl='x' is no duration"),
+        ({"priority": "high"}, "priority='high' is no number"),
+        ({"tags": [str(n) for n in range(11)]}, "Runs can only have 10 tags, you're trying to set 11"),
+        ({"tags": ["x" * 129]}, "no text of at most 128"),
+        ({"metadata": [1]}, "metadata=.* is no mapping"),
+        ({"metadata": {"a": {"b": object()}}}, "value.a.b: a `object` object"),
+        ({"queue": {"concurrency_limit": 1}}, "no name"),
+        ({"machine": "huge"}, "Unknown machine preset"),
+        ({"max_attempts": 0}, "max_attempts=0"),
+        ({"idempotency_key": ""}, "1 to 2048 characters"),
+    ],
+)
+async def test_trigger_options_are_checked_before_anything_is_sent(options: Any, message: str) -> None:
+    with pytest.raises(PayloadError, match=message):
+        await tasks.trigger("t", 1, **options)
+
+
+@pytest.mark.parametrize(
+    ("items", "message"),
+    [
+        ([], "at least one item"),
+        ([{"payload": 1}] * 1001, "at most 1,000 items; this one has 1,001"),
+        ([{"payload": 1}, 5], r"items\[1\] is 5"),
+        ([{"paylod": 1}], r"items\[0\] has an unknown key 'paylod'"),
+        ([{"payload": 1, "options": {"delay": "x"}}], r"items\[0\]: delay='x'"),
+    ],
+)
+async def test_batch_items_are_checked_with_their_index(items: Any, message: str) -> None:
+    with pytest.raises(PayloadError, match=message):
+        await tasks.batch_trigger("t", items)
+
+
+async def test_a_call_starts_at_its_first_await_and_suits_asyncio() -> None:
+    from triggerdev import idempotency_keys
+
+    calls = [idempotency_keys.create(str(number), scope="global") for number in range(3)]
+    keys = await asyncio.gather(calls[0], asyncio.create_task(calls[1]), asyncio.ensure_future(calls[2]))
+    assert len(set(keys)) == 3
+    assert "create" in repr(calls[0])
+    never = idempotency_keys.create("x")
+    never.close()
