@@ -1,5 +1,6 @@
 """POST /api/v1/tasks/{id}/trigger."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -170,3 +171,16 @@ async def test_a_body_far_too_large_is_413(client: httpx.AsyncClient) -> None:
 
     answer = await client.post(PATH, content=endless())
     assert answer.status_code == 413
+
+
+async def test_a_repeat_of_a_request_under_way_gets_its_answer(client: httpx.AsyncClient) -> None:
+    headers = {"x-trigger-request-idempotency-key": "9c21"}
+    answers = await asyncio.gather(*(client.post(PATH, json={}, headers=headers) for _ in range(3)))
+    assert len({answer.json()["id"] for answer in answers}) == 1
+
+
+async def test_a_refused_request_can_be_repeated(client: httpx.AsyncClient) -> None:
+    headers = {"x-trigger-request-idempotency-key": "9c22"}
+    refused = await client.post(PATH, json={"options": {"ttl": "x"}}, headers=headers)
+    good = await client.post(PATH, json={"options": {"ttl": "1h"}}, headers=headers)
+    assert (refused.status_code, good.status_code) == (422, 200)
