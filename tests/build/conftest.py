@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from tests.build.support import TASK, Project
-from triggerdev.build import tasks
+from triggerdev.build import source, tasks
 from triggerdev.protocol import Manifest
 
 MANIFEST: Manifest = {
@@ -20,7 +20,12 @@ MANIFEST: Manifest = {
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """A project with one task, whose index is known, so that no process needs to be started."""
+    """A project with one task, whose index is known, so that no process needs to be started.
+
+    Of the runtime's files only two are copied; tests of the command have them all.
+    """
+    few = source.runtime_files()[:2]
+    monkeypatch.setattr(source, "runtime_files", lambda: few)
     monkeypatch.setattr(tasks, "index_project", lambda *_args, **_options: MANIFEST)
     made = Project(tmp_path / "project")
     made.write("trigger/hello.py", TASK)

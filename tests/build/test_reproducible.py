@@ -70,7 +70,7 @@ def without_conflicts(tree: dict[str, tuple[bytes, bool]]) -> dict[str, tuple[by
     }
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(tree=TREES.map(without_conflicts))
 def test_the_same_tree_has_the_same_plan_everywhere(
     project: Project, tmp_path: Path, tree: dict[str, tuple[bytes, bool]]

@@ -2,7 +2,7 @@
 
 import ast
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import metadata
 
 from triggerdev.build import tokens
@@ -49,22 +49,30 @@ def unprovided(
     Imports that a program can do without (those in `try ... except ImportError` or `if TYPE_CHECKING`) do not
     count. `further` are normalised names of distributions beside the project's own.
     """
-    local = _local_names(source)
-    declared = {name.partition(".")[0] for name in externals}
-    installed = metadata.packages_distributions()
-    provided = _closure(dependencies) | further
     missing: dict[str, str] = {}
+    known = _local_names(source) | {name.partition(".")[0] for name in externals}
     for entry in source:
         for name, line in _imports(entry):
-            if name in missing or name in local or name in declared or name in sys.stdlib_module_names:
-                continue
-            if not _provides(provided, name, installed):
-                missing[name] = f"{entry.source}:{line}"
-    return sorted(missing.items())
+            if name not in known and name not in sys.stdlib_module_names:
+                missing.setdefault(name, f"{entry.source}:{line}")
+    # What is cheap to know comes first: installed distributions are read only for names that are still open.
+    provided = dependencies.names | _OURS | further
+    missing = {name: place for name, place in missing.items() if not _provides(provided, (name,))}
+    if missing and not dependencies.complete:
+        provided = _closure(provided)
+    installed = metadata.packages_distributions() if missing else {}
+    return sorted(
+        (name, place)
+        for name, place in missing.items()
+        if not _provides(provided, (name, *installed.get(name, ())))
+    )
 
 
-def _provides(provided: frozenset[str], name: str, installed: Mapping[str, Sequence[str]]) -> bool:
-    candidates = [name, _KNOWN.get(name, name), *installed.get(name, ())]
+_OURS = frozenset(tokens.requirement_name(requirement) for requirement in RUNTIME_REQUIREMENTS)
+
+
+def _provides(provided: frozenset[str], names: Sequence[str]) -> bool:
+    candidates = [*names, _KNOWN.get(names[0], names[0])]
     return any(tokens.normalise_distribution(candidate) in provided for candidate in candidates)
 
 
@@ -80,12 +88,9 @@ def _local_names(source: Sequence[FileEntry]) -> set[str]:
     return names
 
 
-def _closure(dependencies: Dependencies) -> frozenset[str]:
-    """Give the distributions of an image; what they need themselves is known for those installed here."""
-    ours = {tokens.requirement_name(requirement) for requirement in RUNTIME_REQUIREMENTS}
-    if dependencies.complete:
-        return dependencies.names | ours
-    known = set(dependencies.names) | ours
+def _closure(distributions: frozenset[str]) -> frozenset[str]:
+    """Add what distributions need themselves, which is known for those installed here."""
+    known = set(distributions)
     waiting = list(known)
     while waiting:
         for requirement in _requirements(waiting.pop()):

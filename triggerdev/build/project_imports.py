@@ -11,6 +11,7 @@ import difflib
 import importlib
 import importlib.machinery
 import importlib.util
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -73,7 +74,12 @@ def _namespace(name: str, portions: list[str], path: Sequence[str] | None) -> Mo
 @contextmanager
 def project_imports(root: Path) -> Iterator[None]:
     """Let imports find the modules of a project for as long as the block lasts."""
-    hidden = {name: module for name, module in sys.modules.items() if _is_namesake(name, module, root)}
+    own = _own_names(root)
+    hidden = {
+        name: module
+        for name, module in sys.modules.items()
+        if name.partition(".")[0] in own and not _is_below(module, root)
+    }
     for name in hidden:
         del sys.modules[name]
     finder = _ProjectFinder(root)
@@ -88,12 +94,11 @@ def project_imports(root: Path) -> Iterator[None]:
         sys.modules.update(hidden)
 
 
-def _is_namesake(name: str, module: ModuleType, root: Path) -> bool:
-    """Tell whether a loaded module would be taken for one of the project's that has the same name."""
-    top = name.partition(".")[0]
-    if top in sys.stdlib_module_names or top in ("triggerdev", "__main__") or _is_below(module, root):
-        return False
-    return (root / top).is_dir() or (root / f"{top}.py").is_file()
+def _own_names(root: Path) -> frozenset[str]:
+    """Name the modules and packages of a project that may have a namesake among the loaded modules."""
+    folders = [folder for folder in (root, root / "src") if folder.is_dir()]
+    names = {entry.name.removesuffix(".py") for folder in folders for entry in os.scandir(folder)}
+    return frozenset(names - sys.stdlib_module_names - {"triggerdev", "__main__"})
 
 
 def load_file(path: Path) -> ModuleType:
@@ -111,7 +116,7 @@ def load_file(path: Path) -> ModuleType:
 def _is_below(module: ModuleType, root: Path) -> bool:
     file = getattr(module, "__file__", None)
     places = [file] if file else list(getattr(module, "__path__", ()))
-    return any(Path(place).is_relative_to(root) for place in places)
+    return any(str(place).startswith(f"{root}{os.sep}") for place in places)
 
 
 def resolve_reference(reference: str, root: Path) -> Any:
