@@ -173,9 +173,10 @@ async def test_fifty_reloads_leave_no_process(project: Project, start_bench: Sta
         await bench.load()
         assert await bench.output("number") == number
     worker, version = await bench.output("pids")
+    seen = set(bench.pids())
     entries = {entry.pid: entry for entry in processes.list_processes()}
     kept = {version, entries[version].parent} | {e.pid for e in entries.values() if e.parent == version}
-    for pid in set(bench.pids()) - kept:
+    for pid in seen - kept:
         await asyncio.to_thread(wait_dead, pid)
     assert worker in bench.pids()
     assert len(bench.pids()) <= 2 + 1 + 4, "template, version, one loop, and the warm pool"
