@@ -77,6 +77,7 @@ class Engine:
         self._due_at: int | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._ticking = False
+        self._tick_again = False
         self._stopping = False
         self._sweeper: asyncio.Task[None] | None = None
 
