@@ -86,6 +86,23 @@ async def test_a_run_that_swallows_the_signal_is_given_up_in_the_end(registry: R
     assert engine.executor.run_count == 0
 
 
+async def test_gathering_exceptions_does_not_swallow_a_cancellation(registry: Registry) -> None:
+    seen: list[str] = []
+
+    @task
+    async def gathering() -> None:
+        await asyncio.gather(wait.for_(hours=1), wait.for_(hours=2), return_exceptions=True)
+        seen.append("went on")
+
+    engine = AsyncEngine(registry)
+    engine.auto_resume = False
+    engine.start("gathering")
+    await engine.until("park")
+    engine.executor.handle(order("cancel", reason="cancelled"))
+    assert (await engine.until("done"))["outcome"] == "cancelled"
+    assert seen == []
+
+
 async def test_evicting_reports_no_end_and_operations_in_finally_raise(registry: Registry) -> None:
     seen: list[str] = []
 
@@ -237,3 +254,20 @@ async def test_a_run_that_is_started_again_replaces_the_old_copy(registry: Regis
     done = await engine.until("done")
     assert (done["token"], done["outcome"]) == (5, "ok")
     await engine.until("evicted")
+
+
+async def test_code_that_blocks_the_loop_can_be_interrupted(registry: Registry) -> None:
+    seen: list[str] = []
+
+    @task
+    async def blocking() -> None:
+        try:
+            engine.executor.interrupt(asyncio.current_task(), "timed_out")  # a signal handler does this
+        except RunTimedOut:
+            seen.append("raised")
+            raise
+
+    engine = AsyncEngine(registry)
+    assert (await engine.run("blocking"))["outcome"] == "timed_out"
+    assert seen == ["raised"]
+    engine.executor.interrupt(asyncio.current_task(), "timed_out")  # no run: nothing happens

@@ -20,6 +20,7 @@ from triggerdev.worker.executor.project import Channel, Project
 from triggerdev.worker.executor.record import MAIN, Node, Record
 
 STALE = "stale"
+_BEFORE_MAIN = (f"{MAIN}.init", f"{MAIN}.middleware")
 WAIT_TYPES = {
     protocol.WAIT: "duration",
     protocol.WAIT_TOKEN: "token",
@@ -30,6 +31,11 @@ SIGNALS: dict[str, type[errors.RunSignal]] = {
     "cancelled": errors.RunCancelled,
     "timed_out": errors.RunTimedOut,
     "evicted": errors.RunEvicted,
+}
+SIGNAL_TEXTS = {
+    "cancelled": "The run was cancelled.",
+    "timed_out": "The run used more compute time than its max_duration.",
+    "evicted": "The run leaves this process; it goes on elsewhere from its record.",
 }
 
 
@@ -240,7 +246,7 @@ class AttemptSession(RunSession):
         self.divergence = errors.NonDeterminismError(
             f"Run {self.id} was replayed (version {version}) and did another operation than before: "
             f"operation {op_id} at {line} is {now}, its record says {before}. The order of waits and triggers "
-            "must not depend on time, randomness or edited code. `runs.replay` starts it anew."
+            "must not depend on time, randomness or edited code; `runs.replay` helps."
         )
         raise self.divergence
 
@@ -264,7 +270,10 @@ class AttemptSession(RunSession):
         return self._metadata
 
     def _is_silent(self) -> bool:
-        return self.record.is_replaying(self.node().path)
+        path = self.node().path
+        if path.startswith(_BEFORE_MAIN):
+            path = MAIN  # these run again with the main branch, so their lines were heard as well
+        return self.record.is_replaying(path)
 
     def _line(self, stream: Any, message: str) -> LogLine:
         return {

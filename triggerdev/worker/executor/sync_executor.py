@@ -10,7 +10,7 @@ from triggerdev.sdk import session as sessions
 from triggerdev.sdk.calls import drive
 from triggerdev.worker.executor.capture import LogSink
 from triggerdev.worker.executor.project import BlockingChannel, Project
-from triggerdev.worker.executor.session import SIGNALS, cannot_start
+from triggerdev.worker.executor.session import SIGNAL_TEXTS, SIGNALS, cannot_start
 from triggerdev.worker.executor.sync_session import SyncSession
 
 
@@ -69,7 +69,7 @@ class SyncExecutor:
         as user code goes on.
         """
         if self._session is not None and not self._session.ended:
-            self._session.interrupt(SIGNALS[reason](_TEXTS[reason]))
+            self._session.interrupt(SIGNALS[reason](SIGNAL_TEXTS[reason]))
 
     def find_run(self) -> tuple[str, int] | None:
         """Say which (run, token) executes."""
@@ -93,10 +93,3 @@ class SyncExecutor:
             }
         )
         return number
-
-
-_TEXTS = {
-    "cancelled": "The run was cancelled.",
-    "timed_out": "The run used more compute time than its max_duration.",
-    "evicted": "The run leaves this process; it goes on elsewhere from its record.",
-}
