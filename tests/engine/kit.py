@@ -120,6 +120,9 @@ class Worker:
 
     async def say(self, *messages: Message) -> None:
         """Send one frame and wait until it is committed."""
+        for message in messages:
+            if message["t"] in ("done", "park", "evicted"):
+                self._busy.pop(message["run"], None)
         self.session.receive(list(messages))
         await self.session.flushed()
 
@@ -128,7 +131,6 @@ class Worker:
         return {"t": kind, "run": run, "token": self.tokens.get(run, 0), **fields}
 
     async def done(self, run: str, outcome: str, /, **fields: Any) -> None:
-        self._busy.pop(run, None)
         await self.say(self.message("done", run, outcome=outcome, **fields))
 
     async def ok(self, run: str, output: Any = None, **fields: Any) -> None:
@@ -151,11 +153,9 @@ class Worker:
         return reply
 
     async def park(self, run: str, *ops: str, usage_ms: int = 0) -> None:
-        self._busy.pop(run, None)
         await self.say(self.message("park", run, ops=list(ops), usage_ms=usage_ms))
 
     async def evicted(self, run: str) -> None:
-        self._busy.pop(run, None)
         await self.say(self.message("evicted", run))
 
     async def lost(self, *runs: str) -> None:

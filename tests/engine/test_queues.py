@@ -233,9 +233,9 @@ async def test_many_queues_and_keys_are_claimed_in_order_and_quickly(kit: Engine
 
 
 HOT = """
-    ready_groups ready_of_group count_executing queue_limit get_run get_runs due_runs pending_ops any_pending_ops
-    due_ops get_op get_ops fresh_ops next_due children uncancelled_children batch_items batch_watchers get_key
-    due_tokens read_logs
+    ready_groups ready_of_group count_executing queue_limit get_run get_runs due_runs pending_ops
+    any_pending_ops due_ops get_op get_ops fresh_ops next_due children uncancelled_children
+    batch_items batch_watchers get_key due_tokens read_logs
 """
 
 

@@ -30,7 +30,8 @@ def check(expression: str, timezone: str) -> None:
 def upcoming(expression: str, timezone: str, after: int, count: int) -> list[int]:
     """List the next `count` slots strictly after a time (both in milliseconds since the epoch).
 
-    A local time that a DST change skips runs once at the change; one that it repeats runs once.
+    A local time that a DST change skips runs once, at the change; one that it repeats runs once. Where the
+    expression's hour is `*` or `*/n`, slots follow real time instead: none is skipped, each repeat counts.
     """
     start = datetime.fromtimestamp(after / 1000, UTC).astimezone(ZoneInfo(timezone))
     slots: list[int] = []
