@@ -7,6 +7,8 @@ from pathlib import Path
 
 _SKIPPED = frozenset({"__pycache__", "node_modules", ".git", ".venv", "venv", ".trigger", ".mypy_cache"})
 _STEP_MS = 5
+# Looked at without a notification, too: before the first one can come, and on file systems that send none.
+_LOOK_ANYWAY_MS = 500
 
 
 class Watcher:
@@ -19,6 +21,7 @@ class Watcher:
         self._folders: set[Path] = set()
         self._seen: dict[Path, tuple[int, int, int]] = {}
         self._snapshot_at = 0
+        self._watching: set[Path] = set()
         self._restart = asyncio.Event()
 
     def snapshot(self) -> None:
@@ -35,7 +38,8 @@ class Watcher:
                 self._seen[path] = (
                     state  # a newly found file; one written since the snapshot counts as changed
                 )
-        self._restart.set()
+        if self._watched_folders() != self._watching:
+            self._restart.set()
 
     async def changes(self) -> AsyncIterator[list[Path]]:
         """Yield lists of changed files, sorted, each list after a short quiet time."""
@@ -45,25 +49,24 @@ class Watcher:
                 changed = self._changed()
                 if changed:
                     yield changed
-                if self._restart.is_set():
-                    break
+                if self._watched_folders() != self._watching:
+                    self._restart.set()
 
-    async def _notifications(self) -> AsyncIterator[None]:
-        yield None  # whatever changed before the notifications were set up
+    def _notifications(self) -> AsyncIterator[object]:
         import watchfiles
 
-        stream = watchfiles.awatch(
-            *sorted(self._watched_folders()),
+        self._watching = self._watched_folders()
+        return watchfiles.awatch(
+            *sorted(self._watching),
             recursive=False,
             debounce=self._debounce_ms,
             step=_STEP_MS,
             stop_event=self._restart,
-            yield_on_timeout=False,
+            rust_timeout=_LOOK_ANYWAY_MS,
+            yield_on_timeout=True,
             raise_interrupt=False,
             watch_filter=None,
         )
-        async for _ in stream:
-            yield None
 
     def _changed(self) -> list[Path]:
         now = _states(self._candidates())
