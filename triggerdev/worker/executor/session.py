@@ -245,8 +245,8 @@ class AttemptSession(RunSession):
         version, line = self.start.get("version") or "unknown", failures.user_line(self.project.root, 2)
         self.divergence = errors.NonDeterminismError(
             f"Run {self.id} was replayed (version {version}) and did another operation than before: "
-            f"operation {op_id} at {line} is {now}, its record says {before}. The order of waits and triggers "
-            "must not depend on time, randomness or edited code; `runs.replay` helps."
+            f"operation {op_id} at {line} is {now}, its record says {before}. The order of waits and "
+            "triggers must not depend on time, randomness or edited code; `runs.replay` starts the run anew."
         )
         raise self.divergence
 
