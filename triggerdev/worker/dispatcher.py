@@ -41,7 +41,7 @@ class Dispatcher:
         self._emit = emit
         self._tell = tell
         self._on_capacity = on_capacity
-        self._loop = asyncio.get_running_loop()
+        self.loop: asyncio.AbstractEventLoop
         self._endings = Endings(self)
         self._executing: dict[Kind, int] = {"async": 0, "sync": 0}
         self._parked_sync: dict[str, Placement] = {}
@@ -66,6 +66,10 @@ class Dispatcher:
             "pong": lambda worker, message: False,
         }
 
+    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Live on this loop from now on."""
+        self.loop = loop
+
     # -- engine -> workers
 
     def deliver(self, messages: Sequence[Message]) -> None:
@@ -83,6 +87,11 @@ class Dispatcher:
             "sync": max(0, self.limits.sync_slots - self._executing["sync"]),
         }
 
+    @property
+    def executing(self) -> int:
+        """The number of runs that execute, of both kinds."""
+        return sum(self._executing.values())
+
     def find(self, run: str, token: int) -> Placement | None:
         placement = self.runs.get(run)
         return placement if placement is not None and placement.token == token else None
@@ -94,7 +103,7 @@ class Dispatcher:
     def later(self, message: Message) -> None:
         """Say something to the engine in the next turn of the loop."""
         if not self._outbox:
-            self._loop.call_soon(self._flush)
+            self.loop.call_soon(self._flush)
         self._outbox.append(message)
 
     def _start(self, message: Message) -> None:
@@ -130,7 +139,7 @@ class Dispatcher:
             worker,
             run.get("max_duration_ms"),
             run.get("usage_ms") or 0,
-            self._loop.time(),
+            self.loop.time(),
         )
         self.runs[placement.run] = worker.runs[placement.run] = placement
         self._executing[worker.kind] += 1
@@ -146,11 +155,11 @@ class Dispatcher:
             return
         placement.token = token
         placement.parked = placement.confirmed = False
-        placement.since = self._loop.time()
+        placement.since = self.loop.time()
         self._parked_sync.pop(placement.run, None)
         self._executing[placement.worker.kind] += 1
         placement.worker.send(message)
-        self._loop.call_later(self.limits.confirm, self._check_confirmed, placement, token)
+        self.loop.call_later(self.limits.confirm, self._check_confirmed, placement, token)
         self._endings.watch_duration(placement)
 
     def _forward(self, message: Message) -> None:
@@ -216,7 +225,7 @@ class Dispatcher:
         """Decide what the end of a process means for each run in it."""
         self.pool.forget(worker)
         placements = list(worker.runs.values())
-        now = self._loop.time()
+        now = self.loop.time()
         victims: list[Placement] = []
         for placement in placements:
             if placement.ending in ("cancelled", "timed_out"):
@@ -281,11 +290,11 @@ class Dispatcher:
             self._parked_sync[placement.run] = placement
         elif worker.is_solo:
             self.pool.acquit(worker, placement.run)
-            self._loop.call_soon(self.start_suspects)
+            self.loop.call_soon(self.start_suspects)
         if version is None or worker.version != version.name or self.is_stopping:
-            self._loop.call_soon(self._evict_if_parked, placement)
+            self.loop.call_soon(self._evict_if_parked, placement)
         elif len(self._parked_sync) > self.limits.parked:
-            self._loop.call_soon(self._evict_if_parked, next(iter(self._parked_sync.values())))
+            self.loop.call_soon(self._evict_if_parked, next(iter(self._parked_sync.values())))
         return True
 
     def _evict_if_parked(self, placement: Placement) -> None:
@@ -353,7 +362,7 @@ class Dispatcher:
         self._executing[kind] -= 1
         if self._capacity_told:
             self._capacity_told = False
-            self._loop.call_soon(self._tell_capacity)
+            self.loop.call_soon(self._tell_capacity)
 
     def _tell_capacity(self) -> None:
         self._capacity_told = True

@@ -1,6 +1,5 @@
 """How a run that has to end is brought to its end: told, interrupted, and at last killed with its process."""
 
-import asyncio
 import signal
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
@@ -25,7 +24,6 @@ class Endings:
     def __init__(self, dispatcher: "Dispatcher") -> None:
         self._dispatcher = dispatcher
         self._limits = dispatcher.limits
-        self._loop = asyncio.get_running_loop()
         self._sweeping = False
 
     def cancel(self, placement: Placement, message: Message) -> None:
@@ -64,11 +62,11 @@ class Endings:
             self._after(max(0, left), self._time_out, placement)
         elif not self._sweeping:
             self._sweeping = True
-            self._loop.call_later(_SWEEP_SECONDS, self._sweep)
+            self._dispatcher.loop.call_later(_SWEEP_SECONDS, self._sweep)
 
     def _sweep(self) -> None:
         """Look for coroutines over their time: the executor ends them, unless the loop is blocked."""
-        now, watched = self._loop.time(), 0
+        now, watched = self._dispatcher.loop.time(), 0
         for placement in list(self._dispatcher.runs.values()):
             if placement.max_ms is None or placement.parked or placement.worker.kind != "async":
                 continue
@@ -83,7 +81,7 @@ class Endings:
                 self._kill_for(placement)
         self._sweeping = watched > 0
         if self._sweeping:
-            self._loop.call_later(_SWEEP_SECONDS, self._sweep)
+            self._dispatcher.loop.call_later(_SWEEP_SECONDS, self._sweep)
 
     def _time_out(self, placement: Placement) -> None:
         if placement.ending is not None:
@@ -110,4 +108,4 @@ class Endings:
         placement.ending = ending
 
     def _after(self, seconds: float, call: Callable[[Placement], None], placement: Placement) -> None:
-        placement.timers.append(self._loop.call_later(seconds, call, placement))
+        placement.timers.append(self._dispatcher.loop.call_later(seconds, call, placement))

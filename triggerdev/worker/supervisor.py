@@ -42,11 +42,10 @@ class Supervisor:
         self.settings = settings
         self._interpreter = interpreter
         self._env = dict(os.environ if env is None else env)
-        self._on_messages = on_messages
         self._on_event = on_event
         self._on_capacity = on_capacity
         self._limits = limits or Limits()
-        self._dispatcher: Dispatcher
+        self._dispatcher = Dispatcher(self._limits, emit=on_messages, tell=on_event, on_capacity=on_capacity)
         self._template: TemplateProcess | None = None
         self._templates: list[TemplateProcess] = []
         self._versions: dict[str, VersionProcess] = {}
@@ -61,15 +60,13 @@ class Supervisor:
 
     async def start(self) -> None:
         """Start the template process. Raises EnvironmentProblemError when the interpreter does not start."""
-        self._dispatcher = Dispatcher(
-            self._limits, emit=self._on_messages, tell=self._on_event, on_capacity=self._on_capacity
-        )
+        self._dispatcher.attach(asyncio.get_running_loop())
         self._template = self._new_template()
 
     async def stop(self, grace: float) -> None:
         """End everything: runs are unwound, and killed after `grace` seconds; they resume by replay.
 
-        Returns when no process is left.
+        Returns when no process is left; does nothing before `start`.
         """
         self._is_stopping = self._dispatcher.is_stopping = True
         for placement in list(self._dispatcher.runs.values()):
@@ -170,8 +167,8 @@ class Supervisor:
 
     @property
     def executing(self) -> int:
-        """Count the runs that execute or are parked here."""
-        return len(self._dispatcher.runs)
+        """The number of runs that execute now; those that wait are not counted."""
+        return self._dispatcher.executing
 
     def process_ids(self) -> list[int]:
         """List the sessions' leading processes (the guards), one for each template."""
