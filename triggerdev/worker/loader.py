@@ -17,6 +17,7 @@ from triggerdev.worker.importing import Sources, UserFinder, is_user_file, load_
 from triggerdev.worker.problems import problem_of, relative
 
 _DEFAULT_FOLDER = "./trigger"
+_NO_PACKAGES = ("triggerdev", "__main__", "__mp_main__", "_distutils_hack", "sitecustomize")
 
 
 @dataclass
@@ -173,7 +174,7 @@ def _foreign_modules(root: Path) -> list[str]:
     names = []
     for name, module in list(sys.modules.items()):
         top = name.partition(".")[0]
-        if top in sys.stdlib_module_names or top in ("triggerdev", "__main__", "__mp_main__"):
+        if top in sys.stdlib_module_names or top in _NO_PACKAGES or top.startswith("_sysconfigdata"):
             continue
         file = getattr(module, "__file__", None)
         if isinstance(file, str) and not is_user_file(file, root):
