@@ -140,14 +140,15 @@ class Api:
     async def until(self, run_id: str, check: Callable[[Any], bool]) -> Any:
         """Follow a run by long polls until it is as wanted."""
 
-        async def follow() -> Any:
-            run = await self.run(run_id)
-            while not check(run):
-                assert not run["isCompleted"], run
-                run = await self.run(run_id, 20, run["rev"])
-            return run
-
-        return await asyncio.wait_for(follow(), PATIENCE * 2)
+        run = await self.run(run_id)
+        try:
+            async with asyncio.timeout(PATIENCE * 2):
+                while not check(run):
+                    assert not run["isCompleted"], run
+                    run = await self.run(run_id, 20, run["rev"])
+        except TimeoutError:
+            raise AssertionError(f"not as wanted: {run}, now {await self.run(run_id)}") from None
+        return run
 
     async def result(self, run_id: str) -> Any:
         return await self.until(run_id, lambda run: bool(run["isCompleted"]))
