@@ -188,6 +188,7 @@ class EngineKit:
         self.tasks, self.queues = tasks, queues
         self.crash_point: Callable[[str], None] = lambda _name: None
         self._seed = seed
+        self._reader: sqlite3.Connection | None = None
         self.engine: Engine
         self.store: SqliteStore
         self.worker: Worker
@@ -205,11 +206,17 @@ class EngineKit:
             ids=IdSource(rng),
             crash_point=lambda name: self.crash_point(name),
         )
-        await self.engine.start()
         self.engine.listen(self.events.append)
+        await self.engine.start()
         if activate:
             await self.activate(*self.tasks, queues=self.queues)
         self.worker = Worker(self.engine)
+
+    async def close(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+        await self.engine.stop()
 
     async def activate(self, *tasks: TaskInfo, queues: Sequence[QueueInfo] = ()) -> str:
         version = await self.engine.next_version()
@@ -218,7 +225,7 @@ class EngineKit:
 
     async def restart(self, *, down_ms: int = 0, activate: bool = True) -> None:
         """Stop the engine and start another one on the same file, `down_ms` later; workers are new too."""
-        await self.engine.stop()
+        await self.close()
         self.clock.advance(down_ms)
         await self.open(activate=activate)
 
@@ -263,11 +270,9 @@ class EngineKit:
 
     def query(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         """Read the database file beside the engine."""
-        connection = sqlite3.connect(self.path)
-        try:
-            return connection.execute(sql, values).fetchall()
-        finally:
-            connection.close()
+        if self._reader is None:
+            self._reader = sqlite3.connect(self.path)
+        return self._reader.execute(sql, values).fetchall()
 
     def kinds(self, run_id: str) -> list[str]:
         """The kinds of the events of a run, in order."""
@@ -294,4 +299,4 @@ async def engine_kit(
     try:
         yield kit
     finally:
-        await kit.engine.stop()
+        await kit.close()

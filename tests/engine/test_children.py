@@ -120,6 +120,22 @@ async def test_a_cached_child_that_goes_on_is_waited_for(kit: EngineKit, worker:
         assert (result["id"], result["output"]) == (first, "5")
 
 
+async def test_runs_that_would_wait_for_each_other_are_refused(kit: EngineKit, worker: Worker) -> None:
+    first = await kit.start("child", None, idempotencyKey="k")
+    await worker.op(first, "0:0", "batch_trigger_and_wait", "other", items=[{"task": "other"}])
+    await worker.park(first, "0:0")
+    second = (await worker.started())["id"]
+    wait_for_first = {"options": {"idempotencyKey": "k"}}
+    reply = await worker.op(second, "0:0", "trigger_and_wait", "child", **wait_for_first)
+    assert f"Run {second} cannot wait for run {first}" in reply["error"]
+    await worker.ok(second)
+    await worker.next("resume", first)
+    reply = await worker.op(first, "0:1", "trigger_and_wait", "child", **wait_for_first)
+    assert "neither would ever end" in reply["error"]  # it would wait for itself
+    stranger = await kit.start()
+    assert (await worker.op(stranger, "0:0", "trigger_and_wait", "child", **wait_for_first))["pending"]
+
+
 async def test_a_child_that_cannot_be_triggered_is_told_to_its_parent(kit: EngineKit, worker: Worker) -> None:
     parent = await kit.start("job")
     for kind in ("trigger", "trigger_and_wait"):

@@ -7,6 +7,7 @@ from typing import Any
 from triggerdev import errors
 
 _FORBIDDEN = frozenset({"__proto__", "constructor", "prototype"})
+_MAX_DEPTH = 100
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
 
 
@@ -56,12 +57,18 @@ def _remove(old: Any, value: Any) -> Any:
     return [item for item in old if item != value] if isinstance(old, list) else old
 
 
-def _add(old: Any, value: Any) -> Any:
-    number = isinstance(value, int | float)
-    base = old if isinstance(old, int | float) else 0
-    if not number:
+def _add(old: Any, value: Any, sign: int = 1) -> Any:
+    base = old if _is_number(old) else 0
+    if not _is_number(value):
         raise errors.InvalidOptionError(f"metadata: {value!r} is no number to add.")
-    return base + value
+    try:
+        return base + sign * value
+    except OverflowError as error:
+        raise errors.InvalidOptionError(f"metadata: the sum is too large ({error}).") from error
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 _CHANGES: dict[str, Any] = {
@@ -69,7 +76,7 @@ _CHANGES: dict[str, Any] = {
     "append": _append,
     "remove": _remove,
     "increment": _add,
-    "decrement": lambda old, value: _add(old, -value),
+    "decrement": lambda old, value: _add(old, value, -1),
 }
 
 
@@ -83,6 +90,8 @@ def _path(key: Any) -> list[str | int]:
         if sum(len(match.group(0)) for match in matches) != len(key) - 1:
             raise errors.InvalidOptionError(f"metadata: {key!r} is no path.")
         steps = [match.group(1) or int(match.group(2)) for match in matches]
+    if len(steps) > _MAX_DEPTH:
+        raise errors.InvalidOptionError(f"metadata: a path of {len(steps)} steps; {_MAX_DEPTH} are allowed.")
     if _FORBIDDEN.intersection(step for step in steps if isinstance(step, str)):
         raise errors.InvalidOptionError(f"metadata: {key!r} is not allowed.")
     return steps

@@ -158,7 +158,10 @@ def metadata(value: Any) -> dict[str, Any] | None:
             raise errors.InvalidOptionError(f"metadata: no JSON ({error}).") from error
     if not isinstance(value, dict):
         raise errors.InvalidOptionError("metadata: an object is needed.")
-    size = len(_json.dump_bytes(value))
+    try:
+        size = len(_json.dump_bytes(value))
+    except (TypeError, ValueError, RecursionError) as error:  # nested too deeply, half a surrogate pair
+        raise errors.InvalidOptionError(f"metadata: no JSON ({error}).") from error
     if size > MAX_METADATA_BYTES:
         raise errors.InvalidOptionError(f"metadata: {size} bytes, {MAX_METADATA_BYTES} are allowed.")
     return value

@@ -141,7 +141,32 @@ def _trigger_and_wait(ctx: Context, run: Run, target: str | None, args: dict[str
         child = ctx.run(made.id)
         if child.status.is_final:
             return Effect(finish.child_result(child))
+        _refuse_deadlock(ctx, run, child)
     return Effect(done=False, ref=made.id)
+
+
+def _refuse_deadlock(ctx: Context, run: Run, child: Run) -> None:
+    """Refuse to wait for a run (of an idempotency key) that itself waits for this one, over however many."""
+    todo, seen = [child.id], set[str]()
+    while todo:
+        ref = todo.pop()
+        if ref == run.id:
+            raise errors.EngineError(
+                f"Run {run.id} cannot wait for run {child.id}, which waits for it: neither would ever end."
+                " Use another idempotency key."
+            )
+        if ref not in seen:
+            seen.add(ref)
+            todo.extend(_waited_for(ctx, ref))
+
+
+def _waited_for(ctx: Context, ref: str) -> list[str]:
+    other = ctx.find(ref)
+    if other is None:  # a batch, or a token
+        return [run_id for _, run_id in ctx.tx.batch_items(ref) if run_id]
+    if other.status.is_final or not other.has_ops:
+        return []
+    return [op.ref for op in ctx.tx.get_ops(other.id, other.attempt) if op.ref and not op.done]
 
 
 def _batch(
