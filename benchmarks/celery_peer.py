@@ -1,7 +1,7 @@
 """Celery with Redis on the same work: a prefork worker of two processes, Redis as broker and for results.
 
-Started by `run.py` in a virtual environment of its own. With `aof` Redis fsyncs before each answer, as our engine
-does; with `rdb` it has Debian's defaults and loses seconds to minutes in a crash.
+Started by `run.py` in a virtual environment of its own. With `aof` Redis fsyncs before each answer, as our
+engine does; with `rdb` it has Debian's defaults and loses seconds to minutes in a crash.
 """
 
 import json

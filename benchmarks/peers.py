@@ -13,7 +13,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 PORT = 16_379
-PACKAGES = ["celery==5.7.0", "redis==8.1.0"]
+PACKAGES = ["celery==5.7.0", "redis==8.1.0", "packaging==26.3"]  # kombu forgets to ask for the last
 DURABILITY = {
     "rdb": ["--save", "3600 1 300 100 60 10000"],
     "aof": ["--save", "", "--appendonly", "yes", "--appendfsync", "always"],
@@ -29,10 +29,11 @@ def celery_python() -> Path:
     """Install Celery once into an environment of its own."""
     home = cache_folder() / "celery"
     python = home / "bin" / "python"
-    if not (home / "complete").exists():
+    stamp = home / "complete"
+    if not stamp.exists() or stamp.read_text(encoding="utf-8") != str(PACKAGES):
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(home)], check=True)
         subprocess.run([str(python), "-m", "pip", "install", "-q", *PACKAGES], check=True)
-        (home / "complete").touch()
+        stamp.write_text(str(PACKAGES), encoding="utf-8")
     return python
 
 
