@@ -1,9 +1,10 @@
 """The worker protocol: what an engine and the processes that execute runs say to each other.
 
-Messages are JSON objects with a type in "t". They travel in batches (a frame is a JSON array), over three hops
-that share these types: engine <-> supervisor, supervisor <-> version process, supervisor <-> worker process. All
-times are milliseconds since the epoch, all durations milliseconds. A run is addressed by (run, token): the token
-is the fencing token of the attempt's lease and grows with every claim, so a message with an old one is refused.
+Messages are JSON objects with a type in "t". They travel in batches (a frame is a JSON array), over three
+hops that share these types: engine <-> supervisor, supervisor <-> version process, supervisor <-> worker
+process. All times are milliseconds since the epoch, all durations milliseconds. A run is addressed by
+(run, token): the token is the fencing token of the attempt's lease and grows with every claim, so a message
+with an old one is refused.
 
 Engine -> worker     Start Resume OpDone Reply Cancel Evict
 Worker -> engine     Op Park Done Evicted LogBatch
