@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from triggerdev import _terminal
 from triggerdev.dev import render
 from triggerdev.engine.model import RunEvent, Status
 from triggerdev.protocol import ErrorInfo, SourceProblem, TaskInfo
@@ -193,10 +194,10 @@ HOSTILE = "\x1b]0;owned\x07\x1b[2J\r\n[bold red]x[/] \u202egnp.exe \x9b31m \u202
 
 
 def test_clean_makes_everything_visible_that_a_terminal_would_obey() -> None:
-    assert render.clean(HOSTILE) == (
+    assert _terminal.clean(HOSTILE) == (
         "\\x1b]0;owned\\x07\\x1b[2J\\r\\n[bold red]x[/] \\u202egnp.exe \\x9b31m \\u2028 \\ud800 \\ue0041"
     )
-    assert render.clean("plain täxt 日本 👩‍🔧\t.") == "plain täxt 日本 👩‍🔧\t."
+    assert _terminal.clean("plain täxt 日本 👩‍🔧\t.") == "plain täxt 日本 👩‍🔧\t."
 
 
 def test_no_text_of_a_task_reaches_the_terminal_as_a_command_or_a_line_of_its_own() -> None:
@@ -226,7 +227,7 @@ def test_no_text_of_a_task_reaches_the_terminal_as_a_command_or_a_line_of_its_ow
         say(HOSTILE)
     output.flush()
     written = stream.getvalue()
-    assert render._UNSAFE.sub("", written.replace("\n", "")) == written.replace("\n", "")
+    assert _terminal._UNSAFE.sub("", written.replace("\n", "")) == written.replace("\n", "")
     assert not any(line.startswith("12:00:00.000  forged") for line in written.splitlines())
     written.encode("utf-8")
 
@@ -238,12 +239,12 @@ def test_json_keeps_hostile_text_exactly_and_harmless() -> None:
     output.flush()
     (line,) = stream.getvalue().splitlines()
     assert json.loads(line)["text"] == HOSTILE
-    assert render.clean(line) == line
+    assert _terminal.clean(line) == line
 
 
 # -- parts --------------------------------------------------------------------
 def test_user_frames_come_innermost_first_and_the_others_are_counted() -> None:
-    frames, folded = render.user_frames(STACK, "/home/ada/shop")
+    frames, folded = _terminal.user_frames(STACK, "/home/ada/shop")
     assert frames == [
         ("shared/greetings.py:4 in greet", 'raise ValueError("no name")'),
         ("trigger/hello.py:16 in hello", "return greet(payload)"),
@@ -256,7 +257,7 @@ def test_a_stack_of_the_worker_has_the_innermost_frame_first_already() -> None:
         'ValueError: x\n  File "trigger/a.py", line 4, in inner\n    raise ValueError\n'
         '  File "trigger/a.py", line 2, in outer\n    inner()\n  (3 frames of triggerdev)\n'
     )
-    assert render.user_frames(stack, "") == (
+    assert _terminal.user_frames(stack, "") == (
         [("trigger/a.py:4 in inner", "raise ValueError"), ("trigger/a.py:2 in outer", "inner()")],
         3,
     )
@@ -265,12 +266,12 @@ def test_a_stack_of_the_worker_has_the_innermost_frame_first_already() -> None:
 def test_frames_of_a_group_of_exceptions_are_found_too() -> None:
     head = "  + Exception Group Traceback (most recent call last):\n"
     stack = head + '  |   File "trigger/x.py", line 3, in f\n  |     g()\n'
-    assert render.user_frames(stack, "")[0] == [("trigger/x.py:3 in f", "g()")]
+    assert _terminal.user_frames(stack, "")[0] == [("trigger/x.py:3 in f", "g()")]
 
 
 def test_an_error_without_a_stack_shows_its_location() -> None:
     error: ErrorInfo = {"name": "E", "message": "m", "location": "trigger/x.py:3", "sourceLine": "  boom()"}
-    assert render.error_lines(error) == [
+    assert _terminal.error_lines(error) == [
         ("error", "E: m"),
         ("where", "at trigger/x.py:3"),
         ("source", "    boom()"),
@@ -278,7 +279,7 @@ def test_an_error_without_a_stack_shows_its_location() -> None:
 
 
 def test_columns_fit_wide_characters() -> None:
-    assert render.table_lines([("日本", "x"), ("abcde", "y")]) == ["日本   x", "abcde  y"]
+    assert _terminal.table_lines([("日本", "x"), ("abcde", "y")]) == ["日本   x", "abcde  y"]
 
 
 @pytest.mark.parametrize(
@@ -316,7 +317,7 @@ def test_colours_are_for_terminals_that_want_them(
     monkeypatch.setenv("TERM", "xterm")
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
-    assert render.use_colour(Stream(), plain) is colour
+    assert _terminal.use_colour(Stream(), plain) is colour
 
 
 def test_make_output_chooses() -> None:

@@ -57,7 +57,7 @@ def show(
     json: options.Json = False,
 ) -> None:
     """Print every effective value and where it came from."""
-    from triggerdev.dev.render import json_text
+    from triggerdev._terminal import json_text
 
     out = Output(json)
     loaded = _load(config, env, env_file)

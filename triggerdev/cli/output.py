@@ -8,8 +8,8 @@ import traceback
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from triggerdev._terminal import clean, clean_lines, json_text, paint, table_lines, use_colour
 from triggerdev.cli import exit_codes
-from triggerdev.dev.render import clean, clean_lines, json_text, paint, table_lines, use_colour
 
 _BLOCK_TONES = {"error": "red", "where": "cyan", "note": "dim"}
 _MAX_ERROR_LINES = 400

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from triggerdev import errors, protocol
-from triggerdev.dev.render import clean, width
+from triggerdev._terminal import clean, width
 
 _CONTEXT = 40
 

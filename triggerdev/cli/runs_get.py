@@ -14,8 +14,8 @@ def get(
     json: options.Json = False,
 ) -> None:
     """Show one run: its status, times, payload, output or error, and its relatives."""
+    from triggerdev._terminal import error_lines
     from triggerdev.cli.api import Api
-    from triggerdev.dev.render import error_lines
 
     out = Output(json)
     with Api(project.find_server(api_url, config)) as api:
@@ -55,6 +55,6 @@ def _fields(run: dict[str, Any]) -> list[tuple[str, str | None]]:
 
 
 def _json(run: dict[str, Any], name: str) -> str | None:
-    from triggerdev.dev.render import json_text
+    from triggerdev._terminal import json_text
 
     return json_text(run[name]) if run.get(name) not in (None, {}) else None

@@ -52,7 +52,7 @@ def _events(api: "Api", run: str, follow: bool) -> Iterator[dict[str, Any]]:
 
 
 def _line(event: dict[str, Any]) -> str:
-    from triggerdev.dev.render import json_text
+    from triggerdev._terminal import json_text
 
     at = event.get("at")
     ms = at if isinstance(at, int) else _durations.parse_instant_ms(str(at)) or 0

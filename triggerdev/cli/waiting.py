@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 from triggerdev import _durations, errors
+from triggerdev._terminal import error_lines, json_text
 from triggerdev.cli.api import LONG_POLL_S, Api
 from triggerdev.cli.output import Output
-from triggerdev.dev.render import error_lines, json_text
 
 _PAUSE_S = 1.0
 
