@@ -43,7 +43,7 @@ def latency(runs: int) -> float:
 
 
 if __name__ == "__main__":
-    from celery_peer import latency as measured_latency
+    from celery_peer import latency as measured_latency  # type: ignore[import-not-found]  # itself, run as a script
     from celery_peer import throughput as measured_throughput
 
     repetitions = int(sys.argv[1])
