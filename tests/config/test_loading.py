@@ -100,7 +100,7 @@ def test_durations_are_seconds_or_text(load: Load, written: str, seconds: float)
 def test_shorthands_mean_what_they_stand_for(load: Load) -> None:
     config = load("""
 processKeepAlive = false
-init = ["a:b"]
+init = "a:b"
 hooks.on_start = ["a.b:c", "./d.py:e.f"]
 telemetry.exporters = ["a:B", { use = "a:C", options = { d = 1 } }]
 dev.env_file = ".env"

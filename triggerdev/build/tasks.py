@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from triggerdev import errors
-from triggerdev.protocol import Manifest, RetryInfo, TaskInfo, WorkerSettings
+from triggerdev.config.for_workers import worker_settings
+from triggerdev.protocol import Manifest, TaskInfo
 from triggerdev.worker.indexing import index_project
 from triggerdev.worker.interpreter import check_interpreter, find_interpreter
 
@@ -24,7 +25,7 @@ def index(loaded: LoadedConfig, environ: Mapping[str, str] | None = None) -> Man
     """
     interpreter = find_interpreter(loaded.root)
     check_interpreter(interpreter)
-    manifest = index_project(interpreter, _settings(loaded), env=_environment(environ or os.environ))
+    manifest = index_project(interpreter, worker_settings(loaded), env=_environment(environ or os.environ))
     if not manifest["tasks"]:
         folders = ", ".join(loaded.config.dirs)
         raise errors.BuildError(f"no tasks found in {folders}; put a function with @task into a file there")
@@ -35,23 +36,6 @@ def _environment(environ: Mapping[str, str]) -> dict[str, str]:
     """Keep what programs need to start; everything else may be a secret."""
     kept = {name: environ[name] for name in _PASSED_ON if name in environ}
     return {**kept, "TZ": "UTC", "PYTHONDONTWRITEBYTECODE": "1"}
-
-
-def _settings(loaded: LoadedConfig) -> WorkerSettings:
-    config = loaded.config
-    retry = config.retries.default
-    return {
-        "root": str(loaded.root),
-        "dirs": list(config.dirs),
-        "ignore": list(config.ignore),
-        "hooks": config.hooks.by_name(),
-        "init": config.init[0] if config.init else None,
-        "retry": cast(RetryInfo, retry.model_dump()) if retry else None,
-        "default_machine": config.default_machine,
-        "max_duration": config.max_duration,
-        "ttl_ms": round(config.ttl * 1000) if config.ttl else None,
-        "log_level": config.log_level,
-    }
 
 
 def describe(task: TaskInfo) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-from triggerdev.dev import settings
 from triggerdev.protocol import Manifest
 from triggerdev.worker.indexing import index_project
 from triggerdev.worker.interpreter import check_interpreter, find_interpreter
@@ -16,7 +15,8 @@ def index(loaded: "LoadedConfig") -> Manifest:
 
     Raises BuildError if it cannot be imported; as ProblemsFound it holds the single mistakes.
     """
+    from triggerdev.config.for_workers import worker_settings
+
     interpreter = find_interpreter(loaded.root)
     check_interpreter(interpreter)
-    wanted = settings.worker_settings(loaded, settings.environment(loaded), url="", key="")
-    return index_project(interpreter, wanted, env=loaded.environ)
+    return index_project(interpreter, worker_settings(loaded), env=loaded.environ)

@@ -302,8 +302,8 @@ class TriggerConfig(Table):
     """True: what tasks print does not become part of their logs."""
     extra_ca_certs: Text | None = None
     """Path of a PEM file with further certificate authorities."""
-    init: References = []
-    """Functions called once in each worker process, before its first task."""
+    init: Reference | None = None
+    """Called before each attempt: (payload, ctx); what it returns is the hooks' `init`."""
     process_keep_alive: KeepAliveItem = KeepAlive()
     """Whether worker processes serve more than one run: true, false or a table."""
     retries: Retries = Retries()

@@ -73,8 +73,8 @@ def _diagnostic(loaded: LoadedConfig, problem: ImportProblem, places: Sequence[R
 
 def find_references(config: TriggerConfig) -> Iterator[ReferenceAt]:
     """Yield every reference of a configuration in the order of the model."""
-    for index, text in enumerate(config.init):
-        yield ReferenceAt(("init", index), text)
+    if config.init is not None:
+        yield ReferenceAt(("init",), config.init)
     for hook, texts in config.hooks.by_name().items():
         for index, text in enumerate(texts):
             yield ReferenceAt(("hooks", hook, index), text)

@@ -108,7 +108,7 @@ class DevSession:
 
     def _worker_settings(self) -> tuple[WorkerSettings, dict[str, str]]:
         loaded = self._project.loaded
-        settings = translate.worker_settings(loaded, self._environment, self._url, self._key)
+        settings = translate.dev_settings(loaded, self._environment, self._url, self._key)
         return settings, self._project.worker_env(self._url, self._key)
 
     async def _live(self, supervisor: Supervisor) -> None:

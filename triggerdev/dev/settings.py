@@ -1,7 +1,7 @@
-"""From the project's config to what worker processes and the engine must know."""
+"""What worker processes and the engine must know of a project in dev."""
 
 from triggerdev.config import LoadedConfig
-from triggerdev.config.model import RetryDefaults
+from triggerdev.config.for_workers import worker_settings
 from triggerdev.engine.model import Environment
 from triggerdev.protocol import Manifest, RetryInfo, TaskInfo, WorkerSettings
 
@@ -14,47 +14,28 @@ def environment(loaded: LoadedConfig) -> Environment:
     return Environment(project_ref=ref, project_name=ref, project_id=ref)
 
 
-def worker_settings(loaded: LoadedConfig, environment: Environment, url: str, key: str) -> WorkerSettings:
-    """Translate the config for worker processes."""
-    config = loaded.config
-    retry = config.retries.default
-    return {
-        "root": str(loaded.root),
-        "dirs": list(config.dirs),
-        "ignore": list(config.ignore),
-        "hooks": config.hooks.by_name(),
-        "init": config.init[0] if config.init else None,
-        "retry": _retry(retry) if retry else None,
-        "default_machine": config.default_machine,
-        "max_duration": config.max_duration,
-        "ttl_ms": round(config.ttl * 1000) if config.ttl else None,
-        "log_level": config.log_level,
-        "console_logging": not config.disable_console_interceptor,
-        "environment": {"id": environment.id, "slug": environment.slug, "type": environment.type},
-        "project": {
-            "id": environment.project_id,
-            "ref": environment.project_ref,
-            "slug": environment.project_ref,
-            "name": environment.project_name,
-        },
-        "organization": {
-            "id": environment.organization_id,
-            "slug": environment.organization_slug,
-            "name": environment.organization_name,
-        },
-        "api_url": url,
-        "api_key": key,
+def dev_settings(loaded: LoadedConfig, environment: Environment, url: str, key: str) -> WorkerSettings:
+    """Add to a project's worker settings who and where the server is."""
+    settings = worker_settings(loaded)
+    settings["environment"] = {
+        "id": environment.id,
+        "slug": environment.slug,
+        "type": environment.type,
     }
-
-
-def _retry(policy: RetryDefaults) -> RetryInfo:
-    return {
-        "max_attempts": policy.max_attempts,
-        "factor": policy.factor,
-        "min_timeout_in_ms": policy.min_timeout_in_ms,
-        "max_timeout_in_ms": policy.max_timeout_in_ms,
-        "randomize": policy.randomize,
+    settings["project"] = {
+        "id": environment.project_id,
+        "ref": environment.project_ref,
+        "slug": environment.project_ref,
+        "name": environment.project_name,
     }
+    settings["organization"] = {
+        "id": environment.organization_id,
+        "slug": environment.organization_slug,
+        "name": environment.organization_name,
+    }
+    settings["api_url"] = url
+    settings["api_key"] = key
+    return settings
 
 
 def for_dev(manifest: Manifest, loaded: LoadedConfig) -> Manifest:
