@@ -7,9 +7,17 @@ process. All times are milliseconds since the epoch, all durations milliseconds.
 with an old one is refused.
 
 Engine -> worker     Start Resume OpDone Reply Cancel Evict
-Worker -> engine     Op Park Done Evicted LogBatch
-Version process      Load -> Loaded | LoadFailed;  Fork -> Forked;  Exited
-Worker process       Welcome, Ping -> Pong, Shutdown
+Worker -> engine     Op Park Done Evicted Lost LogBatch
+Version process      Load -> (importing) -> Loaded | LoadFailed;  Fork -> Forked | unforkable;  Exited
+Worker process       (welcome) (taken) (blocked, unblocked) (ping -> pong) (shutdown)
+
+Those in parentheses stay between a supervisor and its processes: `importing {file}` names what is imported, in
+case it hangs; `unforkable {threads}`: workers must be spawned; `taken {runs: [[run, token], ...]}`: these runs have
+reached user code, so a death now may be their fault; `blocked {run, ms, stack}`: a coroutine keeps its loop.
+
+Operation ids are opaque to everybody but the executor. It writes `<path>:<n>`, where path is that of the asyncio
+task (`0`, `0.1`, ...; hooks have branches of their own, such as `0.on_start`), and for metadata `<path>:m<k>` (a flush)
+and `<path>:<n>:r` (what a wait brought).
 """
 
 from typing import Any, Final, Literal, NotRequired, TypedDict
@@ -203,7 +211,11 @@ class OpDone(TypedDict):
 
 
 class Reply(TypedDict):
-    """Answer to an Op. `pending`: recorded, the result follows by OpDone or Resume. `error`: refused."""
+    """Answer to an Op.
+
+    `pending`: recorded, the result follows by OpDone or Resume. `error`: refused; `error_kind` is the error's class,
+    or "stale" when the lease is no longer held, upon which the run unwinds and answers Evicted.
+    """
 
     t: Literal["reply"]
     id: int
@@ -278,9 +290,18 @@ class Done(TypedDict, total=False):
 
 
 class Evicted(TypedDict):
+    """A run has left its process; it resumes from its record."""
+
     t: Literal["evicted"]
     run: str
     token: int
+
+
+class Lost(TypedDict):
+    """Processes are gone through no fault of these (run, token) pairs: their attempts go on elsewhere."""
+
+    t: Literal["lost"]
+    runs: list[tuple[str, int]]
 
 
 class LogLine(TypedDict, total=False):
@@ -335,9 +356,12 @@ class Loaded(TypedDict):
 
 
 class LoadFailed(TypedDict):
+    """The code cannot be imported. `files` were read all the same; a change of one may mend it."""
+
     t: Literal["load_failed"]
     version: str
     problems: list[SourceProblem]
+    files: list[str]
 
 
 class Fork(TypedDict):
