@@ -11,13 +11,13 @@ Worker -> engine     Op Park Done Evicted Lost LogBatch
 Version process      Load -> (importing) -> Loaded | LoadFailed;  Fork -> Forked | unforkable;  Exited
 Worker process       (welcome) (taken) (blocked, unblocked) (ping -> pong) (shutdown)
 
-Those in parentheses stay between a supervisor and its processes: `importing {file}` names what is imported, in
-case it hangs; `unforkable {threads}`: workers must be spawned; `taken {runs: [[run, token], ...]}`: these runs have
-reached user code, so a death now may be their fault; `blocked {run, ms, stack}`: a coroutine keeps its loop.
+Those in parentheses stay between a supervisor and its processes: `importing {file}` names what is imported,
+in case it hangs; `unforkable {threads}`: workers must be spawned; `taken {runs: [[run, token], ...]}`: these
+have reached user code, so a death now may be their fault; `blocked {run, ms, stack}`: a coroutine keeps its loop.
 
-Operation ids are opaque to everybody but the executor. It writes `<path>:<n>`, where path is that of the asyncio
-task (`0`, `0.1`, ...; hooks have branches of their own, such as `0.on_start`), and for metadata `<path>:m<k>` (a flush)
-and `<path>:<n>:r` (what a wait brought).
+Operation ids are opaque to everybody but the executor. It writes `<path>:<n>`, where path is that of the
+asyncio task (`0`, `0.1`, ...; hooks have branches of their own, such as `0.on_start`), and for metadata
+`<path>:m<k>` (a flush) and `<path>:<n>:r` (what a wait brought).
 """
 
 from typing import Any, Final, Literal, NotRequired, TypedDict
@@ -213,8 +213,8 @@ class OpDone(TypedDict):
 class Reply(TypedDict):
     """Answer to an Op.
 
-    `pending`: recorded, the result follows by OpDone or Resume. `error`: refused; `error_kind` is the error's class,
-    or "stale" when the lease is no longer held, upon which the run unwinds and answers Evicted.
+    `pending`: recorded, the result follows by OpDone or Resume. `error`: refused; `error_kind` is the error's
+    class, or "stale" when the lease is no longer held, upon which the run unwinds and answers Evicted.
     """
 
     t: Literal["reply"]
