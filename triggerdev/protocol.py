@@ -13,7 +13,8 @@ Worker process       (welcome) (taken) (blocked, unblocked) (ping -> pong) (shut
 
 Those in parentheses stay between a supervisor and its processes: `importing {file}` names what is imported,
 in case it hangs; `unforkable {threads}`: workers must be spawned; `taken {runs: [[run, token], ...]}`: these
-have reached user code, so a death now may be their fault; `blocked {run, ms, stack}`: a coroutine keeps its loop.
+have reached user code, so a death now may be their fault; `blocked {run, ms, stack}`: a coroutine keeps its
+loop.
 
 Operation ids are opaque to everybody but the executor. It writes `<path>:<n>`, where path is that of the
 asyncio task (`0`, `0.1`, ...; hooks have branches of their own, such as `0.on_start`), and for metadata
