@@ -130,6 +130,22 @@ class InternalServerError(ApiError):
     """HTTP 5xx."""
 
 
+_API_ERRORS: dict[int, type[ApiError]] = {
+    400: BadRequestError,
+    401: AuthenticationError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    409: ConflictError,
+    422: UnprocessableEntityError,
+    429: RateLimitError,
+}
+
+
+def api_error_kind(status: int) -> type[ApiError]:
+    """Choose the error for an HTTP status that is not a success."""
+    return _API_ERRORS.get(status, InternalServerError if status >= 500 else ApiError)
+
+
 class ConnectionFailedError(TriggerError):
     """The server cannot be reached."""
 

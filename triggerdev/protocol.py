@@ -39,6 +39,18 @@ BATCH_TRIGGER_AND_WAIT: Final = "batch_trigger_and_wait"
 TAGS: Final = "tags"
 METADATA: Final = "metadata"
 
+# Machine presets: vCPU and memory in GB.
+MACHINES: Final[dict[str, tuple[float, float]]] = {
+    "micro": (0.25, 0.25),
+    "small-1x": (0.5, 0.5),
+    "small-2x": (1, 1),
+    "medium-1x": (1, 2),
+    "medium-2x": (2, 4),
+    "large-1x": (4, 8),
+    "large-2x": (8, 16),
+}
+DEFAULT_MACHINE: Final = "small-1x"
+
 WAITING_KINDS: Final = frozenset({WAIT, WAIT_TOKEN, TRIGGER_AND_WAIT, BATCH_TRIGGER_AND_WAIT})
 
 

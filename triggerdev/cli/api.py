@@ -15,15 +15,6 @@ if TYPE_CHECKING:
 LONG_POLL_S = 20
 _TIMEOUT_S = 30.0
 _PAGE_SIZE = 100
-_BY_STATUS: dict[int, type[errors.ApiError]] = {
-    400: errors.BadRequestError,
-    401: errors.AuthenticationError,
-    403: errors.PermissionDeniedError,
-    404: errors.NotFoundError,
-    409: errors.ConflictError,
-    422: errors.UnprocessableEntityError,
-    429: errors.RateLimitError,
-}
 
 
 class Api:
@@ -148,7 +139,7 @@ class Api:
         said = body.get("error") if isinstance(body, dict) else None
         if isinstance(said, dict):
             said = said.get("message")
-        kind = _BY_STATUS.get(status, errors.InternalServerError if status >= 500 else errors.ApiError)
+        kind = errors.api_error_kind(status)
         error = kind(status, str(said or message), body)
         if status == 401:
             error.add_note(self._key_help())

@@ -2,7 +2,7 @@
 
 from typing import Any, TypeGuard
 
-from triggerdev import _durations, _json, errors
+from triggerdev import _durations, _json, errors, protocol
 from triggerdev.engine.model import TriggerOptions
 
 MAX_TAGS = 10
@@ -14,16 +14,6 @@ MIN_MAX_DURATION = 1
 MAX_SPAN_MS = 100 * 366 * 86_400_000
 MAX_PRIORITY = 10**9
 _MAX_COUNT = 2**31 - 1
-
-PRESETS: dict[str, tuple[float, float]] = {
-    "micro": (0.25, 0.25),
-    "small-1x": (0.5, 0.5),
-    "small-2x": (1, 1),
-    "medium-1x": (1, 2),
-    "medium-2x": (2, 4),
-    "large-1x": (4, 8),
-    "large-2x": (8, 16),
-}
 
 
 def parse(wire: dict[str, Any], now: int) -> TriggerOptions:
@@ -87,9 +77,11 @@ def machine(value: Any) -> str | None:
     """Read a machine: a preset's name or {"preset": name}."""
     if isinstance(value, dict):
         value = value.get("preset")
-    if value is None or (isinstance(value, str) and value in PRESETS):
+    if value is None or (isinstance(value, str) and value in protocol.MACHINES):
         return value
-    raise errors.InvalidOptionError(f"machine: {value!r} is no preset. Presets: {', '.join(PRESETS)}.")
+    raise errors.InvalidOptionError(
+        f"machine: {value!r} is no preset. Presets: {', '.join(protocol.MACHINES)}."
+    )
 
 
 def queue_name(name: str) -> str:

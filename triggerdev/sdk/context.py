@@ -4,8 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from triggerdev.protocol import RunStart, WorkerSettings
-from triggerdev.sdk import machines
+from triggerdev.protocol import DEFAULT_MACHINE, MACHINES, RunStart, WorkerSettings
 from triggerdev.sdk.times import from_ms
 
 
@@ -162,8 +161,8 @@ def _run(start: RunStart) -> RunContext:
 
 
 def _machine(preset: str | None) -> MachineContext:
-    name = preset or machines.DEFAULT_PRESET
-    cpu, memory = machines.PRESETS.get(name, machines.PRESETS[machines.DEFAULT_PRESET])
+    name = preset or DEFAULT_MACHINE
+    cpu, memory = MACHINES.get(name, MACHINES[DEFAULT_MACHINE])
     return MachineContext(preset=name, name=name, cpu=cpu, memory=memory)
 
 

@@ -25,15 +25,6 @@ API_VERSION = "2025-07-16"
 _RETRIED = frozenset({408, 429})
 _FACTOR = 1.6
 _MAX_PAUSE_S = 30.0
-_STATUS_ERRORS: dict[int, type[errors.ApiError]] = {
-    400: errors.BadRequestError,
-    401: errors.AuthenticationError,
-    403: errors.PermissionDeniedError,
-    404: errors.NotFoundError,
-    409: errors.ConflictError,
-    422: errors.UnprocessableEntityError,
-    429: errors.RateLimitError,
-}
 
 
 @dataclass
@@ -227,8 +218,7 @@ def _api_error(response: "httpx.Response") -> errors.ApiError:
         message += (
             " (TRIGGER_SECRET_KEY is wrong for this server; `trigger dev` writes its key to .trigger/dev.env)"
         )
-    default = errors.InternalServerError if status >= 500 else errors.ApiError
-    return _STATUS_ERRORS.get(status, default)(status, message, body)
+    return errors.api_error_kind(status)(status, message, body)
 
 
 def _unreachable(url: str, error: Exception) -> errors.ConnectionFailedError:

@@ -5,18 +5,7 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 from triggerdev.errors import TaskDefinitionError
-
-#: preset -> (vCPU, memory in GB)
-PRESETS: dict[str, tuple[float, float]] = {
-    "micro": (0.25, 0.25),
-    "small-1x": (0.5, 0.5),
-    "small-2x": (1, 1),
-    "medium-1x": (1, 2),
-    "medium-2x": (2, 4),
-    "large-1x": (4, 8),
-    "large-2x": (8, 16),
-}
-DEFAULT_PRESET = "small-1x"
+from triggerdev.protocol import DEFAULT_MACHINE, MACHINES
 
 
 class MachineMapping(TypedDict, total=False):
@@ -31,11 +20,11 @@ class MachineMapping(TypedDict, total=False):
 class Machine:
     """A machine preset. `cpu` is in vCPU, `memory` in GB. Raises TaskDefinitionError if unknown."""
 
-    preset: str = DEFAULT_PRESET
+    preset: str = DEFAULT_MACHINE
 
     def __post_init__(self) -> None:
-        if self.preset not in PRESETS:
-            known = ", ".join(PRESETS)
+        if self.preset not in MACHINES:
+            known = ", ".join(MACHINES)
             raise TaskDefinitionError(f"Unknown machine preset {self.preset!r}; there are: {known}.")
 
     @property
@@ -44,11 +33,11 @@ class Machine:
 
     @property
     def cpu(self) -> float:
-        return PRESETS[self.preset][0]
+        return MACHINES[self.preset][0]
 
     @property
     def memory(self) -> float:
-        return PRESETS[self.preset][1]
+        return MACHINES[self.preset][1]
 
 
 def preset_name(machine: "str | MachineMapping | Mapping[str, object] | Machine | None") -> str | None:
@@ -68,7 +57,7 @@ def _from_mapping(machine: Mapping[str, object]) -> str:
     if "preset" in machine:
         return Machine(str(machine["preset"])).preset
     size = (machine.get("cpu"), machine.get("memory"))
-    for name, known in PRESETS.items():
+    for name, known in MACHINES.items():
         if known == size:
             return name
     raise TaskDefinitionError(f"No machine preset has cpu={size[0]!r} and memory={size[1]!r} (GB).")

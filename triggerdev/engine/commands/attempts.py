@@ -9,7 +9,7 @@ from triggerdev.engine.context import Context
 from triggerdev.engine.model import Run, Status
 from triggerdev.engine.store.protocol import Capacity, OpRow
 from triggerdev.engine.transitions import Event
-from triggerdev.protocol import ErrorInfo, Message, OpRecord, RunStart
+from triggerdev.protocol import DEFAULT_MACHINE, ErrorInfo, Message, OpRecord, RunStart
 
 _TIMED_OUT: ErrorInfo = {"type": "INTERNAL_ERROR", "code": "MAX_DURATION_EXCEEDED"}
 
@@ -73,7 +73,7 @@ def start_message(ctx: Context, run: Run) -> RunStart:
         "metadata": run.metadata or {},
         "tags": run.tags,
         "queue": run.queue,
-        "machine": run.machine or "small-1x",
+        "machine": run.machine or DEFAULT_MACHINE,
         "max_duration_ms": run.max_duration_ms,
         "usage_ms": run.usage_ms,
         "max_attempts": run.max_attempts or ctx.tasks.policy(run.task).get("max_attempts", 3),
@@ -193,9 +193,7 @@ def lost(ctx: Context, message: Message) -> None:
     """Take over runs whose process is gone through no fault of theirs: the same attempts go on."""
     ctx.preload(run_id for run_id, _ in message["runs"])
     for run_id, token in message["runs"]:
-        run = ctx.find(run_id)
-        if run is not None and run.token == token:
-            evicted(ctx, {"run": run_id, "token": token})
+        evicted(ctx, {"run": run_id, "token": token})
 
 
 def lose(ctx: Context, run: Run) -> None:
