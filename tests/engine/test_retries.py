@@ -201,6 +201,18 @@ async def test_a_new_attempt_begins_with_an_empty_record(kit: EngineKit, worker:
     assert second["result"]["id"] == children[1].id
 
 
+async def test_a_run_may_fail_while_it_is_parked(kit: EngineKit, worker: Worker) -> None:
+    """Another branch than the one that waits has raised."""
+    run = await kit.start()
+    await worker.wait_parked(run)
+    await worker.fail(run)
+    failed = await kit.run(run)
+    assert (failed.status, failed.worker, failed.has_ops) == (Status.RETRYING, None, False)
+    await kit.advance("2h")  # the wait of the first attempt means nothing to the second
+    assert (await worker.started(run))["attempt"] == 2
+    assert worker.heard() == []
+
+
 async def test_compute_time_adds_up_over_attempts(kit: EngineKit, worker: Worker) -> None:
     run = await kit.start()
     await worker.fail(run, usage_ms=120)

@@ -60,6 +60,8 @@ async def test_a_full_disk_refuses_triggers_and_keeps_what_it_has(kit: EngineKit
     run = await until_full(kit)
     assert await kit.status(run) is Status.PENDING
     assert kit.query("PRAGMA integrity_check") == [("ok",)]
+    accepted = kit.query("SELECT count(*) FROM runs")[0][0]
+    assert len(kit.events) == accepted  # of a run that was refused nobody hears
     free_disk(kit)
     again = await kit.trigger("job", "x" * 20_000)
     assert await kit.status(again) is Status.PENDING

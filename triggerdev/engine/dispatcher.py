@@ -100,18 +100,14 @@ class Dispatcher:
         """Open a session. `free` tells how many more async and sync runs the worker can take."""
         session = Session(self, worker, deliver, free)
         self._sessions[worker] = session
-        self._renew(worker)
         self.pump()
         return session
 
     def disconnect(self, worker: str) -> None:
+        """Close a session. Its lease goes on from now: it may be too young to have been noted by a sweep."""
         if self._sessions.pop(worker, None) is not None:
-            self._renew(worker)
-
-    def _renew(self, worker: str) -> None:
-        """Let the worker's lease begin anew, so that a sweep finds its runs when it is over."""
-        future = self._committer.submit(lambda ctx: timers.renew(ctx, [worker], LEASE_MS))
-        future.add_done_callback(_log_failure)
+            future = self._committer.submit(lambda ctx: timers.renew(ctx, [worker], LEASE_MS))
+            future.add_done_callback(_log_failure)
 
     @property
     def is_claiming(self) -> bool:
