@@ -107,7 +107,7 @@ def error_lines(error: protocol.ErrorInfo, root: str = "") -> list[tuple[str, st
         if source:
             lines.append(("source", f"    {clean(source.strip())[:_MAX_WIDTH]}"))
     hidden = folded + len(frames[8:])
-    if hidden:
+    if hidden and frames:
         lines.append(("note", f"... {hidden} more frame{'s' if hidden > 1 else ''} in libraries"))
     causes = (error.get("causes") or [])[:3]
     return [*lines, *(("note", f"caused by {clean(_headline(each))[:_MAX_WIDTH]}") for each in causes)]

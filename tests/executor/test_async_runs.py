@@ -40,6 +40,29 @@ async def test_a_task_gets_its_payload_as_the_annotated_type(registry: Registry)
     assert output_of(done) == 4
 
 
+@dataclass
+class Party:
+    guests: int = 3
+
+
+async def test_without_a_payload_the_defaults_count(registry: Registry) -> None:
+    @task
+    async def take(payload: Party) -> int:
+        return payload.guests
+
+    @task
+    async def plain(payload: dict[str, Any]) -> int:
+        return len(payload)
+
+    @task
+    async def needy(payload: Order) -> None: ...
+
+    assert output_of(await AsyncEngine(registry).run("take")) == 3
+    assert output_of(await AsyncEngine(registry).run("plain")) == 0
+    done = await AsyncEngine(registry).run("needy")
+    assert "name: Field required" in done["error"]["message"]
+
+
 async def test_a_payload_of_the_wrong_type_fails_without_retry_and_names_field_and_reason(
     registry: Registry,
 ) -> None:

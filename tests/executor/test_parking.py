@@ -89,6 +89,28 @@ async def test_a_parked_run_goes_on_under_its_new_token_only(registry: Registry)
     assert (await engine.until("done"))["token"] == 2
 
 
+async def test_a_result_that_crosses_park_comes_with_resume(registry: Registry) -> None:
+    @task
+    async def sleepy() -> str:
+        await wait.for_(hours=1)
+        return "awake"
+
+    engine = AsyncEngine(registry)
+    engine.auto_resume = False
+    engine.start("sleepy")
+    await engine.until("park")
+    engine.executor.handle(_op_done("0:0"))  # sent before the engine knew that the run has parked
+    await asyncio.sleep(0)
+    engine.resume()
+    assert (await engine.until("done"))["token"] == 2
+
+
+async def test_a_run_that_is_not_here_cannot_be_resumed(registry: Registry) -> None:
+    engine = AsyncEngine(registry)
+    engine.executor.handle({"t": "resume", "run": "run_1", "old": 1, "token": 2, "ops": []})
+    assert (await engine.until("evicted")) == {"t": "evicted", "run": "run_1", "token": 2}
+
+
 async def test_time_spent_parked_is_no_compute_time(registry: Registry) -> None:
     @task
     async def sleepy() -> float:

@@ -98,6 +98,23 @@ def test_a_parked_function_can_be_evicted_and_cancelled(registry: Registry) -> N
     assert seen == ["RunEvicted", "hook", "RunCancelled"]
 
 
+def test_a_result_that_crosses_park_comes_with_resume(registry: Registry) -> None:
+    @task
+    def blocking() -> Any:
+        return tasks.sync.trigger_and_wait("child", 1).unwrap()
+
+    engine = SyncEngine(registry)
+
+    def cross() -> None:  # the engine sent the result before it knew that the run has parked
+        result = engine.find("0:0")["result"]
+        engine.inbox.append({"t": "op_done", "run": "run_1", "token": 1, "op": "0:0", "result": result})
+        engine.resume()
+
+    engine.on_park = cross
+    done = engine.run("blocking")
+    assert (output_of(done), done["token"]) == (1, 2)
+
+
 class Interrupter:
     """Calls executor.interrupt from a real signal handler, as a worker does."""
 

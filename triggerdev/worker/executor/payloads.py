@@ -34,7 +34,8 @@ def loader(task: Task[Any]) -> Load:
     if annotation is schedules.Payload or (task.schedule and annotation is inspect.Parameter.empty):
         return lambda text, kind: schedules.Payload.of(_parse(text, kind))
     if _is_unchecked(annotation):
-        return _parse
+        is_object = annotation is dict or typing.get_origin(annotation) is dict
+        return _parse_object if is_object else _parse
     return _by_type(annotation)
 
 
@@ -69,6 +70,10 @@ def _parse(text: str | None, kind: str) -> Any:
         raise InputError(f"payload: {error}") from None
 
 
+def _parse_object(text: str | None, kind: str) -> Any:
+    return {} if text is None else _parse(text, kind)
+
+
 def _by_type(annotation: Any) -> Load:
     @functools.cache
     def adapter() -> Any:
@@ -85,9 +90,21 @@ def _by_type(annotation: Any) -> Load:
                 return check.validate_json(text)
             return check.validate_python(_parse(text, kind))
         except ValidationError as error:
+            if text is None:
+                return _defaults(check)
             raise InputError(_reasons(error)) from None
 
     return load
+
+
+def _defaults(check: Any) -> Any:
+    """Make the payload of a run that was triggered without one: an object of defaults, if they suffice."""
+    from pydantic import ValidationError
+
+    try:
+        return check.validate_python({})
+    except ValidationError as error:
+        raise InputError(_reasons(error)) from None
 
 
 def _by_schema(schema: Any) -> Load:
