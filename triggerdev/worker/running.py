@@ -115,6 +115,8 @@ class SyncWorker:
         while (message := self._channel.receive())["t"] != "shutdown":
             if message["t"] == "start":
                 self._executor.execute(message)
+            elif message["t"] == "resume":  # the engine believes it here: it has to go on from its record
+                self._channel.send({"t": "evicted", "run": message["run"], "token": message["token"]})
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         reason = INTERRUPTS[signal.Signals(number)]

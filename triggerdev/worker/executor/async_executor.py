@@ -133,13 +133,17 @@ class AsyncExecutor:
 
     def _op_done(self, message: Message) -> None:
         session = self._find(message)
-        if session is not None:
+        if (
+            session is not None and not session.parked
+        ):  # if parked, it has crossed `park`: `resume` brings it
             session.deliver(message["op"], message.get("result"))
 
     def _resume(self, message: Message) -> None:
         session = self._find(message, "old")
         if session is not None:
             session.resume(message["token"], message["ops"])
+        else:  # the engine believes it here: it has to go on from its record
+            self.channel.send({"t": "evicted", "run": message["run"], "token": message["token"]})
 
     def _cancel(self, message: Message) -> None:
         session = self._find(message)

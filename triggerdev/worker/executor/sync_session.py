@@ -200,16 +200,17 @@ class SyncSession(AttemptSession):
                 return results[op_id]
 
     def _wait_for_results(self) -> dict[str, Any]:
-        """Wait until the run may go on; gives results by operation."""
+        """Wait until the run may go on; gives results by operation.
+
+        An `op_done` here has crossed our `park`: when that arrives, the engine resumes the run with the same
+        result and under a new token.
+        """
         while True:
             message = self._receive()
-            if message.get("run") != self.id:
-                continue
-            if message["t"] == "resume" and message["old"] == self.token:
+            is_ours = message["t"] == "resume" and message["run"] == self.id
+            if is_ours and message["old"] == self.token:
                 self.token = message["token"]
                 return {op["op"]: op.get("result") for op in message["ops"] if op["done"]}
-            if message["t"] == "op_done" and message["token"] == self.token:
-                return {message["op"]: message.get("result")}
 
     def _receive(self) -> Message:
         self._is_receiving = True
