@@ -54,6 +54,7 @@ class DevSession:
         self._output.starting(loaded.config.project, self._project.root, self._project.interpreter)
         self._environment = translate.environment(loaded)
         self._engine = Engine(SqliteStore(self._folder.database), environment=self._environment)
+        self._engine.listen(self._on_run_event)
         await self._engine.start()
         try:
             await self._project.run_extensions(self._output)
@@ -75,7 +76,6 @@ class DevSession:
             self._output.warning(warning)
         self._output.flush()
         supervisor = self._make_supervisor()
-        self._engine.listen(self._on_run_event)
         self._catch_signals(supervisor)
         try:
             await supervisor.start()
