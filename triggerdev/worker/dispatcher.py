@@ -171,6 +171,7 @@ class Dispatcher:
         waiting = [start for start in self.pool.waiting_suspects if start["run"]["id"] == message["run"]]
         for start in waiting:
             self.pool.waiting_suspects.remove(start)
+            self.later(outcomes.cancelled(message["run"], message["token"], start["run"].get("usage_ms", 0)))
         placement = self.find(message["run"], message["token"])
         if placement is not None:
             self._endings.cancel(placement, message)

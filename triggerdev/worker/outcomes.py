@@ -45,9 +45,11 @@ def ended(placement: Placement, now: float) -> Message:
     if placement.ending == "timed_out":
         text = f"Run exceeded its max_duration of {(placement.max_ms or 0) / 1000:g} s of compute time."
         return _done(placement.run, placement.token, "timed_out", "MAX_DURATION_EXCEEDED", text, usage)
-    return _done(
-        placement.run, placement.token, "cancelled", "TASK_RUN_CANCELLED", "The run was cancelled.", usage
-    )
+    return cancelled(placement.run, placement.token, usage)
+
+
+def cancelled(run: str, token: int, usage_ms: float) -> Message:
+    return _done(run, token, "cancelled", "TASK_RUN_CANCELLED", "The run was cancelled.", usage_ms)
 
 
 def _is_signal(status: int) -> bool:
