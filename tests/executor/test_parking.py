@@ -100,7 +100,9 @@ async def test_a_result_that_crosses_park_comes_with_resume(registry: Registry) 
     engine.start("sleepy")
     await engine.until("park")
     engine.executor.handle(_op_done("0:0"))  # sent before the engine knew that the run has parked
-    await asyncio.sleep(0)
+    for _ in range(20):  # turns of the loop, in which the run must not move
+        await asyncio.sleep(0)
+    assert engine.sent("done") == []
     engine.resume()
     assert (await engine.until("done"))["token"] == 2
 

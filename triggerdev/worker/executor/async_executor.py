@@ -132,10 +132,9 @@ class AsyncExecutor:
             session.answer(entry, message, is_awaited)
 
     def _op_done(self, message: Message) -> None:
+        """Deliver a result, unless it has crossed our `park`: then `resume` brings it, under a new token."""
         session = self._find(message)
-        if (
-            session is not None and not session.parked
-        ):  # if parked, it has crossed `park`: `resume` brings it
+        if session is not None and not session.parked:
             session.deliver(message["op"], message.get("result"))
 
     def _resume(self, message: Message) -> None:
