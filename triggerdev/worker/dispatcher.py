@@ -270,7 +270,12 @@ class Dispatcher:
 
     def _hear_end(self, worker: WorkerProcess, message: Message) -> bool:
         placement = worker.runs.get(message["run"])
-        if placement is None or placement.token != message["token"]:
+        if placement is None:
+            return False
+        if placement.token != message["token"]:
+            if worker.kind == "sync":  # it has nothing else, so the run is not there any more
+                self.later(outcomes.lost([(placement.run, placement.token)]))
+                self.forget(placement)
             return False
         self.pool.suspects.discard(placement.run)
         self._never_taken.pop(placement.run, None)
