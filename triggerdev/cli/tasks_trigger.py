@@ -53,7 +53,6 @@ def trigger(
     json: options.Json = False,
 ) -> None:
     """Trigger a task; with --wait print its output, and exit 1 if the run did not complete successfully."""
-    from triggerdev.cli.api import Api
     from triggerdev.cli.waiting import parse_timeout
 
     timeout_s = parse_timeout(timeout)
@@ -74,26 +73,39 @@ def trigger(
         **_idempotency(idempotency_key),
     }
     body["options"].update({name: value for name, value in wire.items() if value is not None})
-    out = Output(json)
-    with Api(project.find_server(api_url, config)) as api:
+    server = project.find_server(api_url, config)
+    if wait or timeout is not None:
+        _send_and_wait(
+            Output(json), server, task, body, timeout_s, os.fspath(project.find_root(config) or "")
+        )
+    else:
+        _send(Output(json), server, task, body)
+
+
+def _send(out: Output, server: project.Server, task: str, body: dict[str, Any]) -> None:
+    from triggerdev.cli.api import Api
+
+    with Api(server) as api:
         started = api.trigger(task, body)
-        if wait or timeout is not None:
-            _wait(out, api, str(started.get("id")), timeout_s, os.fspath(project.find_root(config) or ""))
-            return
     out.line(str(started.get("id")))
     out.result(started)
     cached = " already exists for this idempotency key" if started.get("isCached") else " is triggered"
     out.say(f"{task}{cached}; `trigger runs get {started.get('id')}` shows the run.")
 
 
-def _wait(out: Output, api: Any, run: str, timeout_s: float | None, root: str) -> None:
+def _send_and_wait(
+    out: Output, server: project.Server, task: str, body: dict[str, Any], timeout_s: float | None, root: str
+) -> None:
+    from triggerdev.cli.api import Api
     from triggerdev.cli.waiting import show_end, wait_for_run
 
-    try:
-        ended = wait_for_run(api, run, timeout_s)
-    except KeyboardInterrupt:
-        out.say(f"{run} goes on: `trigger runs get {run}` shows it, `trigger runs cancel {run}` ends it.")
-        raise
+    with Api(server) as api:
+        run = str(api.trigger(task, body).get("id"))
+        try:
+            ended = wait_for_run(api, run, timeout_s)
+        except KeyboardInterrupt:
+            out.say(f"{run} goes on: `trigger runs get {run}` shows it, `trigger runs cancel {run}` ends it.")
+            raise
     if not show_end(out, ended, root):
         raise typer.Exit(exit_codes.FAILED)
 
