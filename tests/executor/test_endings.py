@@ -45,6 +45,17 @@ async def test_cancelling_unwinds_every_branch_after_the_hooks(registry: Registr
     assert sorted(seen[1:]) == ["a cancelled", "a cleaned up", "b cancelled", "b cleaned up"]
 
 
+async def test_a_run_that_is_cancelled_before_its_first_step_ends_at_once(registry: Registry) -> None:
+    @task
+    async def never() -> str:
+        return "ran"
+
+    engine = AsyncEngine(registry)
+    engine.start("never")
+    engine.executor.handle(order("cancel", reason="cancelled"))
+    assert (await engine.until("done"))["outcome"] == "cancelled"
+
+
 async def test_an_ordinary_except_does_not_swallow_a_cancellation(registry: Registry) -> None:
     @task
     async def stubborn() -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from triggerdev import errors
 from triggerdev.protocol import Message, OpRecord, RunStart
 from triggerdev.sdk import session as sessions
+from triggerdev.worker.executor import failures
 from triggerdev.worker.executor.attempt import Attempt
 from triggerdev.worker.executor.binding import Bound
 from triggerdev.worker.executor.branches import (
@@ -83,9 +84,18 @@ class AsyncSession(AttemptSession):
         self._branches.discard(branch)
         self.stir()
         if branch is self._main_branch:
-            self._outcome = branch.result()
+            self._outcome = self._outcome_of(branch)
         if self._outcome is not None and not self.ended and (self.signal is None or not self._branches):
             self._finish(self._outcome)
+
+    def _outcome_of(self, branch: Branch) -> Message:
+        try:
+            outcome: Message = branch.result()
+        except BaseException as error:  # ended before its first step, where nothing of ours could catch it
+            if self.signal is not None:
+                return self.attempt.signalled(self.signal)
+            return {"outcome": "failed", "error": failures.describe(error, self.project.root)}
+        return outcome
 
     def stir(self) -> None:
         """Note that something happened, so that it is not parked before all has come to rest."""
