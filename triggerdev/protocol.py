@@ -204,13 +204,17 @@ class Start(TypedDict):
 
 
 class Resume(TypedDict):
-    """A parked run has a slot again; `ops` are the operations that were completed meanwhile."""
+    """A parked run has a slot again; `ops` are the operations that were completed meanwhile.
+
+    `metadata`: the run's own, as its children have left it.
+    """
 
     t: Literal["resume"]
     run: str
     old: int
     token: int
     ops: list[OpRecord]
+    metadata: NotRequired[dict[str, Any]]
 
 
 class OpDone(TypedDict):
@@ -221,6 +225,7 @@ class OpDone(TypedDict):
     token: int
     op: str
     result: Any
+    metadata: NotRequired[dict[str, Any]]
 
 
 class Reply(TypedDict):

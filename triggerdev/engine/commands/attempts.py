@@ -39,6 +39,8 @@ def _claim_one(ctx: Context, run: Run, worker: str) -> None:
             "token": run.token,
             "ops": ops,
         }
+        if run.metadata:
+            message["metadata"] = run.metadata
         ctx.event("resumed", run)
     else:
         ctx.tell(parked_at, {"t": "evict", "run": run.id, "token": old_token})

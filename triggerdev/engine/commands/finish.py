@@ -70,6 +70,8 @@ def complete_op(ctx: Context, op: OpRow, result: Any) -> None:
         return
     if run.status is Status.EXECUTING:
         message = {"t": "op_done", "run": run.id, "token": run.token, "op": op.op, "result": result}
+        if run.metadata:
+            message["metadata"] = run.metadata
         ctx.tell(run.worker, message)
     elif run.status is Status.WAITING:
         wake(ctx, run)

@@ -160,6 +160,11 @@ class AttemptSession(RunSession):
 
     # -- for executors
 
+    def take_latest(self, message: Message) -> None:
+        """Take the metadata that comes with a result; a copy that is in use is refreshed by an operation."""
+        if self._metadata is None and "metadata" in message:
+            self.start["metadata"] = message["metadata"]
+
     def changes_waiting(self) -> None:
         """React to buffered metadata changes: send them if the last ones went a second ago."""
         now = time.monotonic()

@@ -210,6 +210,7 @@ class SyncSession(AttemptSession):
             is_ours = message["t"] == "resume" and message["run"] == self.id
             if is_ours and message["old"] == self.token:
                 self.token = message["token"]
+                self.take_latest(message)
                 return {op["op"]: op.get("result") for op in message["ops"] if op["done"]}
 
     def _receive(self) -> Message:
