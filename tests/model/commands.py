@@ -1,0 +1,122 @@
+"""What can be done to an engine, by name; each is one transaction of the real commands."""
+
+from collections.abc import Callable
+from typing import Any
+
+from triggerdev.engine import messages
+from triggerdev.engine.commands import attempts, batches, finish, operations, schedules, timers, tokens
+from triggerdev.engine.commands import trigger as triggering
+from triggerdev.engine.context import Context
+from triggerdev.engine.model import Run, RunFilter, TokenFilter, TriggerItem
+from triggerdev.engine.store.protocol import Capacity
+from triggerdev.engine.tasks import TaskTable
+from triggerdev.protocol import Manifest, Message
+
+
+def activate(ctx: Context, version: str, manifest: Manifest) -> None:
+    """Make a version the current one, as `Engine.activate` does."""
+    ctx.tasks = TaskTable(version, manifest)
+    schedules.register(ctx, manifest, "DEVELOPMENT")
+    for task in manifest["tasks"]:
+        own = task.get("queue")
+        if own is None or "concurrency_limit" in own:
+            ctx.tx.put_queue(ctx.tasks.queue_of(task), own["concurrency_limit"] if own else None, ctx.now)
+
+
+def claim(ctx: Context, worker: str, room: int, sync_room: int) -> int:
+    """Give a worker runs, as the dispatcher does."""
+    pairs = ((ctx.tasks.async_ids, room), (ctx.tasks.sync_ids, sync_room))
+    return attempts.claim(ctx, worker, [Capacity(ids, count) for ids, count in pairs])
+
+
+def tick(ctx: Context) -> bool:
+    more = timers.tick(ctx)
+    finish.settle(ctx)
+    ctx.flush()
+    ctx.wake_at(ctx.tx.next_due(with_schedules=True))
+    return more
+
+
+def say(ctx: Context, worker: str, frame: list[Message]) -> None:
+    messages.handle(ctx, worker, frame)
+
+
+def trigger(ctx: Context, task: str, payload: str | None, options: dict[str, Any]) -> Any:
+    return triggering.trigger(ctx, TriggerItem(task, payload, options=options))
+
+
+def add_items(ctx: Context, batch: str, items: list[tuple[int, str, dict[str, Any]]]) -> Any:
+    made = [TriggerItem(task, None, options=options, index=index) for index, task, options in items]
+    return batches.add_items(ctx, batch, made)
+
+
+def add_tags(ctx: Context, run: str, tags: list[str]) -> int:
+    return operations.add_tags(ctx, ctx.run(run), tags)
+
+
+def change_metadata(ctx: Context, run: str, args: dict[str, Any]) -> dict[str, Any]:
+    return operations.change_metadata(ctx, ctx.run(run), args)
+
+
+def recover(ctx: Context) -> bool:
+    return timers.recover(ctx, None)
+
+
+def sweep(ctx: Context, alive: list[str]) -> None:
+    timers.sweep(ctx, alive, 30_000)
+
+
+def create_token(ctx: Context, timeout: Any, name: str | None, ttl_ms: int | None, tags: list[str]) -> Any:
+    return tokens.create(ctx, timeout, name, ttl_ms, tags)
+
+
+def create_batch(ctx: Context, count: int, key: str | None, ttl_ms: int | None, parent: str | None) -> Any:
+    return batches.create(ctx, count, key, ttl_ms, parent)
+
+
+def count_up(ctx: Context, name: str) -> int:
+    return ctx.tx.count_up(name)
+
+
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "activate": activate,
+    "claim": claim,
+    "tick": tick,
+    "say": say,
+    "trigger": trigger,
+    "replay": triggering.replay,
+    "reschedule": timers.reschedule,
+    "cancel": finish.cancel,
+    "add_tags": add_tags,
+    "change_metadata": change_metadata,
+    "create_batch": create_batch,
+    "add_items": add_items,
+    "create_token": create_token,
+    "complete_token": tokens.complete,
+    "recover": recover,
+    "sweep": sweep,
+    "count_up": count_up,
+}
+
+
+def list_runs(ctx: Context, where: RunFilter, size: int, after: str | None, before: str | None) -> list[Run]:
+    """List a page; cursors are run ids here, since the numbers of runs are each store's own."""
+    numbers = {run_id: run.seq for run_id, run in ctx.tx.get_runs(filter(None, (after, before))).items()}
+    return ctx.tx.list_runs(where, size, numbers.get(after or ""), numbers.get(before or ""))
+
+
+def list_tokens(ctx: Context, where: TokenFilter, size: int, after: str | None, before: str | None) -> Any:
+    return ctx.tx.list_tokens(where, size, after, before)
+
+
+def children(ctx: Context, run: str) -> list[Run]:
+    return ctx.tx.children(run, 100)
+
+
+QUESTIONS: dict[str, Callable[..., Any]] = {
+    "list_runs": list_runs,
+    "list_tokens": list_tokens,
+    "children": children,
+    "retrieve_batch": batches.retrieve,
+    "find_token": tokens.find,
+}

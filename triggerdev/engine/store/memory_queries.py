@@ -1,0 +1,106 @@
+"""What the store in memory is asked that needs more than a line: what to claim, filters, pages, due times."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from triggerdev.engine.model import Run, RunFilter, Status, Token, TokenFilter
+from triggerdev.engine.store.memory_tables import Tables
+from triggerdev.engine.store.protocol import Capacity
+
+T = TypeVar("T")
+_PUBLIC_NAMES = frozenset(status.public_name for status in Status)
+
+
+def ready_runs(tables: Tables, capacities: Sequence[Capacity]) -> list[Run]:
+    """Choose for each capacity the runs of the lowest scores whose queue and key have a slot left."""
+    ready = sorted((run for run in tables.runs.values() if run.ready), key=lambda run: (run.score, run.seq))
+    slots = {group: free_slots(tables, *group) for group in {_group(run) for run in ready}}
+    chosen: dict[str, Run] = {}
+    for capacity in capacities:
+        free = capacity.free
+        for run in ready:
+            is_wanted = run.task in capacity.tasks and run.id not in chosen
+            if is_wanted and free > 0 and slots[_group(run)] > 0:
+                chosen[run.id] = run
+                slots[_group(run)] -= 1
+                free -= 1
+    return list(chosen.values())
+
+
+def _group(run: Run) -> tuple[str, str | None]:
+    return run.queue, run.concurrency_key
+
+
+def free_slots(tables: Tables, queue: str, key: str | None) -> float:
+    """Count how many more runs of a queue and concurrency key may execute."""
+    limit = tables.queues.get(queue)
+    if limit is None:
+        return math.inf
+    executing = [
+        run
+        for run in tables.runs.values()
+        if run.status is Status.EXECUTING and _group(run) == (queue, key)
+    ]
+    return limit - len(executing)
+
+
+def matches(run: Run, where: RunFilter) -> bool:
+    """Tell whether a run passes a filter."""
+    return (
+        (not where.status or any(_has_status(run, name) for name in where.status))
+        and (not where.tag or any(tag in where.tag for tag in run.tags))
+        and all(
+            not wanted or value in wanted
+            for wanted, value in (
+                (where.task, run.task),
+                (where.version, run.version),
+                (where.queue, run.queue),
+                (where.machine, run.machine),
+            )
+        )
+        and where.batch in (None, run.batch_id)
+        and where.schedule in (None, run.schedule_id)
+        and where.is_test in (None, run.is_test)
+        and _is_between(run.created_at, where.created_from, where.created_to)
+    )
+
+
+def _has_status(run: Run, name: str) -> bool:
+    return name == (run.status.public_name if name in _PUBLIC_NAMES else run.status.value)
+
+
+def matches_token(token: Token, where: TokenFilter) -> bool:
+    """Tell whether a token passes a filter."""
+    return (
+        (not where.status or token.status in where.status)
+        and where.idempotency_key in (None, token.idempotency_key)
+        and (not where.tags or any(tag in where.tags for tag in token.tags))
+        and _is_between(token.created_at, where.created_from, where.created_to)
+    )
+
+
+def _is_between(at: int, first: int | None, last: int | None) -> bool:
+    return (first is None or at >= first) and (last is None or at <= last)
+
+
+def page(found: list[T], key: Callable[[T], Any], size: int, after: Any, before: Any) -> list[T]:
+    """Cut a page, newest first: the first `size` behind `after`, or the last `size` ahead of `before`."""
+    newest_first = sorted(found, key=key, reverse=True)
+    if before is not None:
+        newer = [item for item in newest_first if key(item) > before]
+        return newer[-size:] if size else []
+    return [item for item in newest_first if after is None or key(item) < after][:size]
+
+
+def next_due(tables: Tables, with_schedules: bool) -> int | None:
+    """Tell when the next thing happens by itself."""
+    return min((at for at in _due_times(tables, with_schedules) if at is not None), default=None)
+
+
+def _due_times(tables: Tables, with_schedules: bool) -> Iterator[int | None]:
+    yield from (run.due_at for run in tables.runs.values())
+    yield from (op.due_at for op in tables.ops.values() if not op.done)
+    yield from (token.timeout_at for token in tables.tokens.values() if token.status == "WAITING")
+    if with_schedules:
+        yield from (each.next_at for each in tables.schedules.values() if each.active)

@@ -1,0 +1,85 @@
+"""The tables of the store in memory: plain dicts of rows, and copies of rows that share nothing."""
+
+import copy
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, TypeVar
+
+from triggerdev import _json
+from triggerdev.engine.model import Batch, LogEntry, Run, Schedule, Token
+from triggerdev.engine.store.protocol import IdempotencyRow, OpRow
+
+Row = TypeVar("Row")
+OpKey = tuple[str, int, str]  # run, attempt, operation
+
+
+@dataclass
+class BatchRow:
+    """A batch with what the store keeps beside it: items are run ids by index, errors are (task, text)."""
+
+    batch: Batch
+    key_expires_at: int | None
+    items: dict[int, str | None] = field(default_factory=dict)
+    errors: dict[int, tuple[str, str]] = field(default_factory=dict)
+
+
+@dataclass
+class Tables:
+    """Everything that is stored. Rows are replaced, never changed, so a copy of the dicts is a snapshot.
+
+    `fresh`: operations that were completed after their record was made. `watchers`: how often a
+    batch counts a run that is not its own, by (run, batch).
+    """
+
+    runs: dict[str, Run] = field(default_factory=dict)
+    ops: dict[OpKey, OpRow] = field(default_factory=dict)
+    fresh: dict[OpKey, bool] = field(default_factory=dict)
+    batches: dict[str, BatchRow] = field(default_factory=dict)
+    watchers: dict[tuple[str, str], int] = field(default_factory=dict)
+    keys: dict[tuple[str, str], IdempotencyRow] = field(default_factory=dict)
+    queues: dict[str, int | None] = field(default_factory=dict)
+    workers: dict[str, int] = field(default_factory=dict)
+    counters: dict[str, int] = field(default_factory=dict)
+    tokens: dict[str, Token] = field(default_factory=dict)
+    schedules: dict[str, Schedule] = field(default_factory=dict)
+    logs: dict[int, LogEntry] = field(default_factory=dict)
+
+
+class Unit:
+    """The tables as one transaction sees them; a table is copied when it is first changed."""
+
+    def __init__(self, committed: Tables) -> None:
+        self.tables = replace(committed)
+        self._mine: set[str] = set()
+
+    def change(self, name: str) -> dict[Any, Any]:
+        """Give a table that may be changed."""
+        if name not in self._mine:
+            self._mine.add(name)
+            setattr(self.tables, name, dict(getattr(self.tables, name)))
+        table: dict[Any, Any] = getattr(self.tables, name)
+        return table
+
+
+def frozen(row: Row) -> Row:
+    """Copy a row for keeping: what is no plain value goes through JSON, as it would on a disk.
+
+    Raises UnicodeEncodeError for half a surrogate pair, TypeError for what JSON cannot hold.
+    """
+    kept = copy.copy(row)
+    for each in fields(kept):  # type: ignore[arg-type]  # rows are dataclasses; TypeVar cannot say so
+        value = getattr(kept, each.name)
+        if isinstance(value, str):
+            value.encode()
+        elif isinstance(value, dict | list | tuple):
+            setattr(kept, each.name, _json.loads(_json.dumps(value)))
+    return kept
+
+
+def thawed(row: Row) -> Row:
+    """Copy a kept row for giving out, so that nobody changes what is kept."""
+    given = copy.copy(row)
+    for each in fields(given):  # type: ignore[arg-type]  # rows are dataclasses; TypeVar cannot say so
+        value = getattr(given, each.name)
+        if isinstance(value, dict | list):
+            setattr(given, each.name, copy.deepcopy(value))
+    return given
