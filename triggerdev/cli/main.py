@@ -1,5 +1,6 @@
 """The command `trigger`: the table of its commands and the one place where errors become exit codes."""
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -73,6 +74,7 @@ def _root(
 
 def run() -> None:
     """Run the command line and end the process with its exit code."""
+    _open_missing_streams()
     sys.exit(main(sys.argv[1:]))
 
 
@@ -89,6 +91,7 @@ def main(argv: Sequence[str]) -> int:
         sys.stderr.write("interrupted\n")
         return exit_codes.INTERRUPTED
     except Exception as error:
+        _drop_what_cannot_be_written()
         return _report(error)
     return code
 
@@ -116,12 +119,29 @@ def _report(error: Exception) -> int:
         output.print_traceback(error)
     elif isinstance(error, errors.TriggerError):
         output.print_error(str(error), getattr(error, "__notes__", []))
+    elif isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        where = error.filename or "the output"
+        output.print_error(f"cannot write {where}: {error.strerror}")
     else:
         output.print_error(
             f"unexpected {type(error).__name__}: {error}",
             ["This is a fault of the command itself; TRIGGER_TRACEBACK=1 in front of it shows where."],
         )
     return exit_codes.of(error)
+
+
+def _open_missing_streams() -> None:
+    """Give a process that was started with closed streams empty ones, at the descriptors that they have."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115 - stays open to the end
+
+
+def _drop_what_cannot_be_written() -> None:
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _discard_stdout()
 
 
 def _never_fail_on_encoding() -> None:
