@@ -1,5 +1,6 @@
 """Which Python runs the user's code, and how our programs are started with it."""
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -17,9 +18,12 @@ _RUN_MODULE = (
 
 
 def find_interpreter(root: Path) -> Path:
-    """Return the interpreter of the `.venv` beside the config, else the running one."""
+    """Return the interpreter of the `.venv` beside the config, else the running one.
+
+    It may be a link to a Python that is gone; `check_interpreter` says so.
+    """
     for candidate in (root / ".venv" / "bin" / "python", root / ".venv" / "Scripts" / "python.exe"):
-        if candidate.is_file():
+        if candidate.is_file() or candidate.is_symlink():
             return candidate
     return Path(sys.executable)
 
@@ -40,11 +44,13 @@ def check_interpreter(interpreter: Path) -> None:
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
+        reason = error.strerror if isinstance(error, OSError) else f"no answer in {_CHECK_SECONDS} s"
+        folder = shlex.quote(str(interpreter.parents[1]))
         raise errors.EnvironmentProblemError(
-            f"The project's interpreter {interpreter} does not run: {error}. Create the environment again: "
-            f"python -m venv {interpreter.parents[1]}"
+            f"The project's interpreter {interpreter} does not run: {reason}. Create the environment again: "
+            f"{shlex.quote(sys.executable)} -m venv --clear {folder}"
         ) from error
-    install = f"Install it there: {interpreter} -m pip install triggerdev=={__version__}"
+    install = f"Install it there: {shlex.quote(str(interpreter))} -m pip install {_what_to_install()}"
     if answer.returncode != 0:
         raise errors.EnvironmentProblemError(
             f"The project's interpreter {interpreter} cannot import triggerdev, so it cannot run tasks. "
@@ -56,6 +62,13 @@ def check_interpreter(interpreter: Path) -> None:
             f"The project's interpreter {interpreter} has triggerdev {found}, but this command is "
             f"{__version__}; they must agree. {install}"
         )
+
+
+def _what_to_install() -> str:
+    """Name this version for pip: the source checkout that runs, if it is one."""
+    home = Path(triggerdev.__path__[0]).parent
+    is_checkout = (home / "pyproject.toml").is_file()
+    return shlex.quote(str(home)) if is_checkout else f"triggerdev=={__version__}"
 
 
 def module_command(interpreter: Path, module: str) -> list[str]:
