@@ -6,6 +6,7 @@ import pytest
 
 from tests.config.conftest import Load, Mistakes
 from triggerdev.config import Origin, config_error, load_config
+from triggerdev.errors import ConfigError
 
 SEED = """
 # The seed's "Basic Configuration", in TOML.
@@ -238,3 +239,10 @@ def test_the_file_is_found_from_below_and_by_its_own_path(load: Load, tmp_path: 
     assert load_config(tmp_path / "a" / "b", environ={}).root == tmp_path
     assert load_config(tmp_path / "trigger.config.toml", environ={}).root == tmp_path
     assert load_config(None, environ={}).path == tmp_path / "trigger.config.toml"
+
+
+def test_a_folder_without_a_readable_name_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "b\udcff"
+    folder.mkdir()
+    with pytest.raises(ConfigError, match=r"b\\udcff is not valid UTF-8"):
+        load_config(folder, environ={})

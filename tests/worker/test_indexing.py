@@ -44,6 +44,14 @@ def test_tasks_are_described_with_their_place(project: Project) -> None:
     assert manifest["threads"] == []
 
 
+def test_a_file_without_a_readable_name_is_reported(project: Project) -> None:
+    root = project({"trigger/a.py": TASK.format(name="first")})
+    (root / "trigger" / "b\udcff.py").touch()
+    (problem,) = problems(root)
+    assert problem["file"] == "trigger/b\\udcff.py"
+    assert "not valid UTF-8" in problem["message"]
+
+
 def test_the_hash_changes_with_the_code_only(project: Project) -> None:
     root = project({"trigger/a.py": TASK.format(name="first")})
     before = index(root)["hash"]

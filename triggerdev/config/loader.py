@@ -76,6 +76,7 @@ def find_config(start: Path | None) -> Path:
     The walk ends at the root of the repository or of the file system. ConfigError says where it looked.
     """
     first = (start or Path.cwd()).absolute()
+    _check_name(first)
     if first.is_file():
         return first
     if not first.is_dir():
@@ -89,6 +90,18 @@ def find_config(start: Path | None) -> Path:
             break
     folders = "".join(f"\n  {folder}" for folder in looked)
     raise ConfigError(f"there is no {FILE_NAME} here; looked in{folders}\nhelp: `trigger init` creates one")
+
+
+def _check_name(path: Path) -> None:
+    """Refuse a path that is no text: neither messages nor the worker protocol could name it."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        shown = str(path).encode(errors="backslashreplace").decode()
+        raise ConfigError(
+            f"the path {shown} is not valid UTF-8 here. Rename the folder, or use a UTF-8 locale "
+            "(LC_ALL=C.UTF-8)."
+        ) from error
 
 
 def load_config(

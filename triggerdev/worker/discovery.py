@@ -41,6 +41,17 @@ def missing_folders(root: Path, folders: Sequence[str]) -> list[SourceProblem]:
     ]
 
 
+def nameless(file: Path, root: Path) -> SourceProblem | None:
+    """Describe a file whose name is no UTF-8, so that no message could name it."""
+    try:
+        str(file).encode()
+    except UnicodeEncodeError:
+        shown = str(file.relative_to(root)).encode(errors="backslashreplace").decode()
+        message = "The file's name is not valid UTF-8. Rename it."
+        return SourceProblem(kind="import", message=message, file=shown, line=1)
+    return None
+
+
 def module_name(file: Path) -> str:
     """Name a file relative to the longest entry of sys.path that holds it.
 

@@ -113,7 +113,9 @@ class _Loader:
 
     def _import_task_file(self, file: Path) -> None:
         name = discovery.module_name(file)
-        problem = discovery.shadowed(name, file, self._root) if discovery.is_importable(name) else None
+        problem = discovery.nameless(file, self._root)
+        if problem is None and discovery.is_importable(name):
+            problem = discovery.shadowed(name, file, self._root)
         if problem is not None:
             self._add_problem(problem)
             return
