@@ -94,6 +94,26 @@ async def test_work_goes_on_when_the_version_process_is_killed(
     assert await bench.output("number") == 1
 
 
+async def test_recovery_does_not_give_up_when_its_process_is_killed_too(
+    project: Project, start_bench: StartBench
+) -> None:
+    mortal = """
+import os, pathlib
+if pathlib.Path("mortal").exists():
+    pathlib.Path("mortal").unlink()
+    os.kill(os.getpid(), 9)
+"""
+    root = project({"trigger/tasks.py": TASKS, "trigger/mortal.py": mortal})
+    bench: Bench = await start_bench(root)
+    await bench.load()
+    _, version = await bench.output("parents")
+    (root / "mortal").touch()
+    os.kill(version, signal.SIGKILL)
+    await bench.event("recovery_failed")
+    await bench.event("recovered")
+    assert await bench.output("number") == 1
+
+
 async def test_work_goes_on_when_the_template_is_killed(project: Project, start_bench: StartBench) -> None:
     bench: Bench = await start_bench(project({"trigger/tasks.py": TASKS}))
     await bench.load()

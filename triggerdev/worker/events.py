@@ -35,13 +35,17 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class LoadOutcome:
-    """What loading a version gave: a manifest, or problems. `files` were read (relative), also on failure."""
+    """What loading a version gave: a manifest, or problems. `files` were read (relative), also on failure.
+
+    `died`: the process ended meanwhile, which may be no fault of the code.
+    """
 
     version: str
     manifest: Manifest | None
     problems: list[SourceProblem]
     files: list[str]
     took_ms: float
+    died: bool = False
 
     @property
     def ok(self) -> bool:

@@ -18,7 +18,7 @@ from triggerdev.worker.version_process import VersionProcess
 from triggerdev.worker.worker_process import WorkerProcess
 
 _MAX_RECOVERY_DELAY = 10.0
-_CLOSE_SECONDS = 10.0
+_CALM_SECONDS = 60.0
 
 
 class Supervisor:
@@ -55,6 +55,7 @@ class Supervisor:
         self._changed = asyncio.Event()
         self._is_stopping = False
         self._recoveries = 0
+        self._recovered_at = 0.0
 
     # -- life
 
@@ -274,27 +275,35 @@ class Supervisor:
 
     async def _recover(self, name: str) -> None:
         """Load the current code again after its processes have died, with growing pauses."""
+        loop = asyncio.get_running_loop()
+        if loop.time() - self._recovered_at > _CALM_SECONDS:
+            self._recoveries = 0
         while not self._is_stopping:
             self._recoveries += 1
             await asyncio.sleep(min(_MAX_RECOVERY_DELAY, 0.02 * 2 ** min(self._recoveries, 10)))
             if self._dispatcher.pool.version is not None:
                 return
-            if any(not version.is_draining for version in self._versions.values()):
-                continue  # somebody else is loading; if that fails, it is our turn again
+            if self._is_loading():
+                continue  # somebody else is; if that fails, it is our turn again
             try:
                 outcome = await self.load(name)
             except errors.TriggerError as error:
                 self._on_event(SupervisorEvent("recovery_failed", str(error)))
                 continue
             if outcome.ok:
+                self._recovered_at = loop.time()
                 self.activate(name)
                 self._on_event(SupervisorEvent("recovered", f"Version {name} runs again."))
                 return
-            if self._dispatcher.pool.version is not None or self._versions:
-                return  # dropped for a newer version
+            if self._is_loading():
+                continue  # dropped for a newer version
             text = f"Version {name} cannot be loaded again: {outcome.problems[0]['message']}"
             self._on_event(SupervisorEvent("recovery_failed", text, {"problems": outcome.problems}))
-            return
+            if not outcome.died:
+                return
+
+    def _is_loading(self) -> bool:
+        return any(not version.is_draining for version in self._versions.values())
 
     def _drain(self, version: VersionProcess) -> None:
         version.is_draining = True

@@ -1,6 +1,7 @@
 """The supervisor's side of a version process and of the workers forked from it."""
 
 import asyncio
+import dataclasses
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -76,7 +77,7 @@ class VersionProcess:
         """Take note of the process's end, which the template reports."""
         if not self._outcome.done():
             problem = self._problem(f"ended the process with {describe_exit(status)}")
-            self._outcome.set_result(self._failed([problem]))
+            self._outcome.set_result(dataclasses.replace(self._failed([problem]), died=True))
 
     def _receive(self, messages: list[Message]) -> None:
         for message in messages:
