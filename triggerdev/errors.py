@@ -25,7 +25,8 @@ TriggerError                         base: what happened, where, and what to do 
 ├── RunError                         the outcome of a run, seen by the one who waited for it
 │   ├── SubtaskUnwrapError           `.unwrap()` of a failed child: `task_id`, `run_id`, `cause`
 │   ├── WaitpointTimeoutError        a token that nobody completed in time
-│   └── BatchTriggerError            items of a batch that could not be triggered
+│   ├── BatchTriggerError            items of a batch that could not be triggered
+│   └── RunStuckError                a run of a test waits for what neither time nor a task brings
 ├── AbortTaskRunError                raised by a task: fail now, no retries
 ├── OutOfMemoryError                 raised by a task: this run needs a larger machine
 ├── NonDeterminismError              a replay met another operation than the recorded one
@@ -194,6 +195,10 @@ class WaitpointTimeoutError(RunError):
 
 class BatchTriggerError(RunError):
     """A batch that could not be triggered."""
+
+
+class RunStuckError(RunError):
+    """A run of a test that does not end by itself; the message says what it waits for."""
 
 
 class AbortTaskRunError(TriggerError):
