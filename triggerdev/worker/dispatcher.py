@@ -317,6 +317,8 @@ class Dispatcher:
     def _hear_blocked(self, worker: WorkerProcess, message: Message) -> bool:
         worker.blocked_run = message["run"] or ""
         placement = worker.runs.get(worker.blocked_run)
+        if placement is not None:
+            self._endings.blocks(placement)
         who = f"Task {placement.task!r} (run {placement.run})" if placement else "Something"
         text = f"{who} has blocked the event loop of all async tasks for {message['ms'] / 1000:.1f} s at "
         text += f"{message['location']}: {message['source_line']}"

@@ -37,10 +37,21 @@ class Endings:
         if placement.worker.kind == "async":
             placement.worker.send(message)
         if placement.worker.kind == "sync" or placement.worker.blocked_run == placement.run:
-            placement.worker.interrupt(signal.SIGUSR1)
-        is_listening = placement.worker.kind == "async" and placement.worker.blocked_run is None
+            self._interrupt_cancelled(placement)
+            return
+        is_listening = placement.worker.blocked_run is None
         grace = self._limits.loop_grace if is_listening else self._limits.cancel_grace
         self._after(grace, self._kill_for, placement)
+
+    def blocks(self, placement: Placement) -> None:
+        """Interrupt a run that turns out to block its loop, if it was cancelled before that was known."""
+        if placement.ending == "cancelled":
+            placement.cancel_timers()
+            self._interrupt_cancelled(placement)
+
+    def _interrupt_cancelled(self, placement: Placement) -> None:
+        placement.worker.interrupt(signal.SIGUSR1)
+        self._after(self._limits.cancel_grace, self._kill_for, placement)
 
     def evict(self, placement: Placement) -> None:
         """Unwind a run that goes on elsewhere."""
@@ -91,9 +102,16 @@ class Endings:
         self._after(self._limits.timeout_grace, self._kill_for, placement)
 
     def _kill_for(self, placement: Placement) -> None:
-        if self._dispatcher.runs.get(placement.run) is placement:
-            placement.worker.culprit = placement.run
-            placement.worker.kill()
+        if self._dispatcher.runs.get(placement.run) is not placement:
+            return
+        worker = placement.worker
+        if worker.kind == "async" and worker.blocked_run not in (None, placement.run):
+            # another run keeps the loop from this one, which hears of its end as soon as the loop runs again
+            self._dispatcher.later(outcomes.ended(placement, self._dispatcher.loop.time()))
+            self._dispatcher.forget(placement)
+            return
+        worker.culprit = placement.run
+        worker.kill()
 
     def _give_up_eviction(self, placement: Placement) -> None:
         if self._dispatcher.runs.get(placement.run) is not placement:

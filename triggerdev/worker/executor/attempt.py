@@ -150,6 +150,8 @@ class Attempt:
                 error = problem
         elif signal is not None:  # raised past us, by a signal handler in code that blocks
             session.signal = signal
+            if isinstance(signal, errors.RunCancelled):
+                await self.cancelled("cancelled")
             return self.signalled(signal)
         return await self._failed(error)
 
