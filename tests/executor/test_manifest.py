@@ -1,5 +1,7 @@
 """What a project says of its tasks."""
 
+from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 import pytest
@@ -49,6 +51,51 @@ def test_tasks_are_described_with_the_configs_defaults(registry: Registry) -> No
         {"name": "emails", "concurrency_limit": 5},
         {"name": "task/plain", "concurrency_limit": 1},
     ]
+
+
+@dataclass
+class Order:
+    item: str
+    amounts: list[int]
+    due: date | None
+    express: bool = False
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+def test_payloads_are_described_where_that_costs_little(registry: Registry) -> None:
+    @task
+    async def text(payload: str) -> None: ...
+
+    @task
+    async def numbers(payload: list[float]) -> None: ...
+
+    @task
+    async def order(payload: Order) -> None: ...
+
+    @task
+    async def anything(payload: Any) -> None: ...
+
+    @task
+    async def no_payload() -> None: ...
+
+    tasks, _ = describe_tasks(Project.of(registry, {"root": ROOT}))
+    assert {info["id"]: info["payload_schema"] for info in tasks} == {
+        "text": {"type": "string"},
+        "numbers": {"type": "array"},
+        "order": {
+            "type": "object",
+            "properties": {
+                "item": {"type": "string"},
+                "amounts": {"type": "array"},
+                "due": {},
+                "express": {"type": "boolean"},
+                "tags": {"type": "object"},
+            },
+            "required": ["item", "amounts", "due"],
+        },
+        "anything": None,
+        "no-payload": None,
+    }
 
 
 def test_a_parameter_that_nothing_is_known_for_is_reported_at_its_place(registry: Registry) -> None:

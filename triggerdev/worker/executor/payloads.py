@@ -1,5 +1,6 @@
 """Payloads in and outputs out: parsing, checking by annotation, serialising."""
 
+import dataclasses
 import functools
 import inspect
 import sys
@@ -15,6 +16,14 @@ from triggerdev.sdk.context import Context
 from triggerdev.sdk.task import Task
 
 Load = Callable[[str | None, str], Any]
+_JSON_TYPES: dict[Any, str] = {
+    str: "string",
+    int: "integer",
+    float: "number",
+    bool: "boolean",
+    list: "array",
+    dict: "object",
+}
 _UNCHECKED = (dict, list, Any, object, None, inspect.Parameter.empty)
 
 
@@ -134,15 +143,37 @@ def _reasons(error: Any) -> str:
 
 
 def schema_of(task: Task[Any]) -> dict[str, Any] | None:
-    """Give the JSON Schema of a schema_task if that costs nothing: pydantic is loaded already."""
+    """Give the JSON Schema of a task's payload if that costs little.
+
+    That is: builtins, dataclasses of builtins, and models where pydantic is loaded already; else None.
+    """
+    if task.schedule:
+        return None
+    wanted = _annotation(task) if task.schema is None else task.schema
     pydantic = sys.modules.get("pydantic")
-    if task.schema is None or pydantic is None or not isinstance(task.schema, type):
-        return None
+    is_model = pydantic is not None and isinstance(wanted, type) and issubclass(wanted, pydantic.BaseModel)
     try:
-        schema: dict[str, Any] = pydantic.TypeAdapter(task.schema).json_schema()
-    except Exception:  # a schema that JSON Schema cannot express is no mistake
+        if pydantic is not None and (is_model or isinstance(task.schema, type)):
+            schema: dict[str, Any] = pydantic.TypeAdapter(wanted).json_schema()
+            return schema
+        return _plain_schema(wanted)
+    except Exception:  # a type that JSON Schema cannot express is no mistake
         return None
-    return schema
+
+
+def _plain_schema(wanted: Any) -> dict[str, Any] | None:
+    if not isinstance(wanted, type) or not dataclasses.is_dataclass(wanted):
+        return _builtin_schema(wanted) or None
+    types, missing = typing.get_type_hints(wanted), dataclasses.MISSING
+    fields = [field for field in dataclasses.fields(wanted) if field.init]
+    required = [each.name for each in fields if each.default is missing and each.default_factory is missing]
+    properties = {field.name: _builtin_schema(types[field.name]) for field in fields}
+    return {"type": "object", "properties": properties, "required": required}
+
+
+def _builtin_schema(wanted: Any) -> dict[str, Any]:
+    name = _JSON_TYPES.get(typing.get_origin(wanted) or wanted)
+    return {"type": name} if name else {}
 
 
 def dump_output(value: Any) -> str | None:
