@@ -64,7 +64,6 @@ class Watcher:
             stop_event=self._restart,
             rust_timeout=_LOOK_ANYWAY_MS,
             yield_on_timeout=True,
-            raise_interrupt=False,
             watch_filter=None,
         )
 
@@ -91,8 +90,15 @@ class Watcher:
             folder = todo.pop()
             if folder not in found:
                 found.add(folder)
-                todo.extend(each for each in folder.iterdir() if _is_watched_folder(each))
+                todo.extend(_folders_in(folder))
         return found
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    try:
+        return [each for each in folder.iterdir() if _is_watched_folder(each)]
+    except OSError:  # deleted meanwhile, or not ours to read: then it has no task files either
+        return []
 
 
 def _is_watched_folder(path: Path) -> bool:
