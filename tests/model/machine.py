@@ -12,30 +12,44 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tests.engine.kit import BOOM, MINUTE, SECOND, crash, manifest, task
 from tests.model.commands import COMMANDS, QUESTIONS
 from tests.model.core import Core, Names
 from tests.model.stores import MEMORY, STORES
 from triggerdev import _json
 from triggerdev.engine.model import Run, RunFilter, Status, TokenFilter
 from triggerdev.engine.store.memory import MemoryStore
+from triggerdev.protocol import Manifest, TaskInfo
 
+SECOND, MINUTE = 1_000, 60_000
+BOOM = {"type": "BUILT_IN_ERROR", "name": "ValueError", "message": "boom", "stackTrace": ""}
+KILLED = {"type": "INTERNAL_ERROR", "code": "TASK_PROCESS_SIGSEGV", "message": "it is gone"}
 TASKS = ["job", "child", "narrow", "plain"]
 TOKENS = ["approval", "payment"]
 KEYS = ["k1", "k2"]
 TAGS = ["a", "b", "c"]
+
+
+def a_task(name: str, **fields: Any) -> TaskInfo:
+    info: dict[str, Any] = {"id": name, "file": "trigger/t.py", "line": 1, "kind": "async", **fields}
+    return info  # type: ignore[return-value]  # a TypedDict of freely chosen fields
+
+
+def a_manifest(*tasks: TaskInfo) -> Manifest:
+    return Manifest(tasks=list(tasks), queues=[], files=[], packages=[], threads=[], hash="")
+
+
 VERSIONS = (
-    manifest(
-        task("job", retry={"max_attempts": 2}, schedule={"cron": "*/5 * * * *", "timezone": "UTC"}),
-        task("child"),
-        task("narrow", queue={"name": "shared", "concurrency_limit": 2}),
-        task("plain", kind="sync", queue={"name": "shared"}, ttl_ms=2 * MINUTE),
+    a_manifest(
+        a_task("job", retry={"max_attempts": 2}, schedule={"cron": "*/5 * * * *", "timezone": "UTC"}),
+        a_task("child"),
+        a_task("narrow", queue={"name": "shared", "concurrency_limit": 2}),
+        a_task("plain", kind="sync", queue={"name": "shared"}, ttl_ms=2 * MINUTE),
     ),
-    manifest(
-        task("job", schedule={"cron": "0 9 * * 1", "timezone": "Europe/Berlin"}),
-        task("child", retry={"max_attempts": 4, "factor": 3.0}),
-        task("narrow", queue={"name": "shared", "concurrency_limit": 1}),
-        task("plain", kind="sync", queue={"name": "shared"}),
+    a_manifest(
+        a_task("job", schedule={"cron": "0 9 * * 1", "timezone": "Europe/Berlin"}),
+        a_task("child", retry={"max_attempts": 4, "factor": 3.0}),
+        a_task("narrow", queue={"name": "shared", "concurrency_limit": 1}),
+        a_task("plain", kind="sync", queue={"name": "shared"}),
     ),
 )
 picks = st.integers(0, 2**16)
@@ -338,7 +352,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(pick=picks)
     def crash(self, pick: int) -> None:
         run = self.executing(pick)
-        self.say("done crashed", run, t="done", outcome="crashed", error=crash("TASK_PROCESS_SIGSEGV"))
+        self.say("done crashed", run, t="done", outcome="crashed", error=KILLED)
 
     @precondition(has_runs)
     @rule(pick=picks, kind=st.sampled_from(["done", "park", "evicted"]), worker=workers)

@@ -54,6 +54,7 @@ class InProcessWorker:
         self._starts: dict[str, RunStart] = {}
         self._busy: set[str] = set()
         self._operations: dict[str, int] = {}
+        self._messages = 0
         self._answering: set[asyncio.Future[None]] = set()
         self._quiet = asyncio.Event()
         self._quiet.set()
@@ -74,6 +75,7 @@ class InProcessWorker:
             _FROM_NOWHERE.copy().run(self._take, message)
 
     def _take(self, message: Message) -> None:
+        self._messages += 1
         kind = message["t"]
         run = message["run"]["id"] if kind == "start" else message["run"]
         if kind == "start":
@@ -151,6 +153,7 @@ class InProcessWorker:
 
     def send(self, message: Message) -> None:
         """Take a message of the loop's thread; all of one turn go to the engine together."""
+        self._messages += 1
         if not self._outbox:
             self._loop.call_soon(self._flush, context=_FROM_NOWHERE.copy())
         self._outbox.append(message)
@@ -185,9 +188,10 @@ class InProcessWorker:
         """Wait until no run executes and everything that was said is stored."""
         while True:
             await self._quiet.wait()
+            heard = self._messages
             await self._session.flushed()
             await self._engine.settled()
-            if self._quiet.is_set() and not self._outbox:
+            if heard == self._messages and self._quiet.is_set():
                 return
 
     @property

@@ -38,9 +38,7 @@ def free_slots(tables: Tables, queue: str, key: str | None) -> float:
     if limit is None:
         return math.inf
     executing = [
-        run
-        for run in tables.runs.values()
-        if run.status is Status.EXECUTING and _group(run) == (queue, key)
+        run for run in tables.runs.values() if run.status is Status.EXECUTING and _group(run) == (queue, key)
     ]
     return limit - len(executing)
 
