@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from triggerdev import _json
 from triggerdev.protocol import Message
+from triggerdev.worker import plain
 
 MAX_FRAME_BYTES = 256 * 1024 * 1024
 _HEADER = struct.Struct(">I")
@@ -26,8 +27,11 @@ _NO_CONTEXT = contextvars.Context()  # what is scheduled for a run must not run 
 
 
 def encode_frame(messages: Sequence[Message]) -> bytes:
-    """Encode messages as one frame."""
-    body = _json.dump_bytes(messages)
+    """Encode messages as one frame; what JSON cannot hold is replaced, so that no message is lost for it."""
+    try:
+        body = _json.dump_bytes(messages)
+    except (TypeError, ValueError, RecursionError):
+        body = _json.dump_bytes(plain.make_plain(messages))
     return _HEADER.pack(len(body)) + body
 
 

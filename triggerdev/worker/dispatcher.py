@@ -213,12 +213,12 @@ class Dispatcher:
 
     def worker_printed(self, worker: WorkerProcess, lines: list[str]) -> None:
         """Attribute lines to the run of a plain function's process; others are events."""
-        executing = worker.executing if worker.kind == "sync" else []
-        if not executing:
+        placement = next(iter(worker.runs.values()), None) if worker.kind == "sync" else None
+        if placement is None:
             for line in lines:
                 self._tell(SupervisorEvent("output", line, {"pid": worker.pid}))
             return
-        common = {"run": executing[0].run, "attempt": executing[0].attempt, "at": round(time.time() * 1000)}
+        common = {"run": placement.run, "attempt": placement.attempt, "at": round(time.time() * 1000)}
         entries = [{**common, "stream": "stdout", "message": line} for line in lines]
         self._emit([{"t": "logs", "lines": entries}])
 
@@ -277,6 +277,8 @@ class Dispatcher:
                 self.later(outcomes.lost([(placement.run, placement.token)]))
                 self.forget(placement)
             return False
+        if worker.kind == "sync":
+            worker.take_output()
         self.pool.suspects.discard(placement.run)
         self._never_taken.pop(placement.run, None)
         self.forget(placement)

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 
 _READ_BYTES = 65_536
-_MAX_LINE_BYTES = 65_536
+_MAX_LINE_BYTES = 65_536  # a longer line comes in pieces
 
 
 class OutputReader:
@@ -32,9 +32,9 @@ class OutputReader:
             self.close()
             return False
         *lines, self._rest = (self._rest + data).split(b"\n")
-        if len(self._rest) > _MAX_LINE_BYTES:
-            lines.append(self._rest)
-            self._rest = b""
+        lines = [piece for line in lines for piece in _pieces(line)]
+        *pieces, self._rest = _pieces(self._rest)
+        lines += pieces
         self._tell(lines)
         return True
 
@@ -44,16 +44,32 @@ class OutputReader:
             if self.is_closed or not self.read():
                 return
 
+    def finish(self) -> None:
+        """Take what has been written already, and what has no end of line yet as a line."""
+        self.drain()
+        rest, self._rest = self._rest, b""
+        if rest:
+            self._tell([rest])
+
     def close(self) -> None:
         if self.is_closed:
             return
         self.is_closed = True
         self._loop.remove_reader(self._fd)
         os.close(self._fd)
-        if self._rest:
-            self._tell([self._rest])
-            self._rest = b""
+        self.finish()
 
     def _tell(self, lines: list[bytes]) -> None:
         if lines:
             self._on_lines([line.rstrip(b"\r").decode("utf-8", "replace") for line in lines])
+
+
+def _pieces(line: bytes) -> list[bytes]:
+    """Cut a line into pieces that are not too long, not within a UTF-8 character."""
+    pieces = []
+    while len(line) > _MAX_LINE_BYTES:
+        ends = range(_MAX_LINE_BYTES, _MAX_LINE_BYTES - 4, -1)
+        end = next((end for end in ends if line[end] & 0xC0 != 0x80), _MAX_LINE_BYTES)
+        pieces.append(line[:end])
+        line = line[end:]
+    return [*pieces, line]

@@ -15,6 +15,7 @@ from types import FrameType
 from triggerdev.protocol import Message
 from triggerdev.worker.channel import AsyncChannel, BlockingChannel
 from triggerdev.worker.executor import AsyncExecutor, SyncExecutor, install_capture
+from triggerdev.worker.executor.threads import follow_threads
 from triggerdev.worker.project import ImportedProject
 from triggerdev.worker.watchdog import Watchdog
 
@@ -25,6 +26,7 @@ def run_worker(kind: str, sock: socket.socket, project: ImportedProject) -> None
     """Execute runs of one kind, "async" or "sync", until the supervisor says shutdown or is gone."""
     signal.signal(signal.SIGINT, lambda *_: None)  # not SIG_IGN, which programs of tasks would inherit
     install_capture()
+    follow_threads()
     if kind == "async":
         asyncio.run(_serve(sock, project))
     else:

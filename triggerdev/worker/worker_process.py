@@ -99,6 +99,10 @@ class WorkerProcess:
     def send(self, message: Message) -> None:
         self.send_channel.send(message)
 
+    def take_output(self) -> None:
+        """Take what has been written to the pipe, for the run that was executing until now."""
+        self._output.finish()
+
     def interrupt(self, number: signal.Signals) -> None:
         """Send a signal, as soon as the worker has its handlers."""
         if self.is_gone:

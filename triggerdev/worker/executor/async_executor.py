@@ -11,7 +11,7 @@ from triggerdev.worker.executor.async_session import AsyncSession, PendingOp
 from triggerdev.worker.executor.branches import Branch, follow
 from triggerdev.worker.executor.capture import LogSink
 from triggerdev.worker.executor.project import Channel, Project
-from triggerdev.worker.executor.session import SIGNAL_TEXTS, SIGNALS, cannot_start
+from triggerdev.worker.executor.session import cannot_start
 
 GRACE_SECONDS = 5.0
 FLUSH_SECONDS = 1.0
@@ -60,7 +60,7 @@ class AsyncExecutor:
     def interrupt(self, task: "asyncio.Task[Any] | None", reason: str) -> None:
         """Raise a signal in user code that blocks the loop; from a signal handler in its thread."""
         if isinstance(task, Branch) and not task.session.ended:
-            raise SIGNALS[reason](SIGNAL_TEXTS[reason])
+            raise task.session.signal_of(reason)
 
     @property
     def run_count(self) -> int:

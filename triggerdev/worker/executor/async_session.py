@@ -284,8 +284,7 @@ class AsyncSession(AttemptSession):
             self._timer = None
 
     def _time_out(self) -> None:
-        limit = (self.start.get("max_duration_ms") or 0) / 1000
-        self.end(errors.RunTimedOut(f"The run used more compute time than its max_duration of {limit:g} s."))
+        self.end(self.signal_of("timed_out"))
 
     def changes_waiting(self) -> None:
         if self._flush_timer is None:

@@ -5,11 +5,11 @@ import io
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
 from triggerdev.protocol import LogLine
-from triggerdev.sdk import session as sessions
+from triggerdev.worker.executor import threads
 from triggerdev.worker.executor.project import Channel
 
 MAX_LINES = 64
@@ -58,20 +58,27 @@ class LineBuffer:
         self._rest = ""
 
     def feed(self, text: str) -> list[str]:
-        """Take text and give the lines that it completes; an endless line is cut at 64 KiB."""
+        """Take text and give the lines that it completes; a long one comes in pieces of 65,536 characters."""
         if text == "\n":
             line, self._rest = self._rest, ""
             return [line]
         *lines, self._rest = (self._rest + text).split("\n")
         if len(self._rest) > _MAX_LINE:
-            lines.append(self._rest)
-            self._rest = ""
-        return [line[:_MAX_LINE].removesuffix("\r") for line in lines]
+            whole = len(self._rest) - 1 - (len(self._rest) - 1) % _MAX_LINE  # something is left for its end
+            lines.append(self._rest[:whole])
+            self._rest = self._rest[whole:]
+        return [piece for line in lines for piece in _pieces(line.removesuffix("\r"))]
 
     def finish(self) -> list[str]:
         """Give the last line if it has no end."""
         line, self._rest = self._rest, ""
         return [line] if line else []
+
+
+def _pieces(line: str) -> Sequence[str]:
+    if len(line) <= _MAX_LINE:
+        return (line,)
+    return [line[start : start + _MAX_LINE] for start in range(0, len(line), _MAX_LINE)]
 
 
 def now_ms() -> int:
@@ -103,7 +110,7 @@ class StreamProxy(io.TextIOBase):
         return self._real
 
     def write(self, text: str) -> int:
-        running = sessions.current()
+        running = threads.speaker()
         write = getattr(running, "write", None)
         if write is None:
             return self._real.write(text)
@@ -117,7 +124,7 @@ class StreamProxy(io.TextIOBase):
             self.write(line)
 
     def flush(self) -> None:
-        if sessions.current() is None:
+        if threads.speaker() is None:
             self._real.flush()
 
     def writable(self) -> bool:
@@ -131,7 +138,10 @@ class StreamProxy(io.TextIOBase):
 
 
 def install_capture() -> None:
-    """Put proxies on sys.stdout and sys.stderr; text written outside of runs passes through."""
+    """Put proxies on sys.stdout and sys.stderr; text written outside of runs passes through, line by line."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True, errors="backslashreplace")
     if not isinstance(sys.stdout, StreamProxy):
         sys.stdout = StreamProxy("stdout", sys.stdout)
     if not isinstance(sys.stderr, StreamProxy):

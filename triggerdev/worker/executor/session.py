@@ -1,5 +1,6 @@
 """One attempt of a run inside its process: operations, replay, metadata, log lines, the compute clock."""
 
+import threading
 import time
 from abc import abstractmethod
 from collections.abc import Iterator
@@ -34,7 +35,7 @@ SIGNALS: dict[str, type[errors.RunSignal]] = {
 }
 SIGNAL_TEXTS = {
     "cancelled": "The run was cancelled.",
-    "timed_out": "The run used more compute time than its max_duration.",
+    "timed_out": "The run used more compute time than its max_duration of {limit:g} s.",
     "evicted": "The run leaves this process; it goes on elsewhere from its record.",
 }
 
@@ -58,7 +59,7 @@ class AttemptSession(RunSession):
         self._metadata: dict[str, Any] | None = None
         self._changes = metadata.Changes()
         self._flushed_at = 0.0
-        self._lines: dict[str, LineBuffer] = {}
+        self._lines: dict[tuple[str, int], LineBuffer] = {}
         self._used_before = start.get("usage_ms") or 0
         self._used_ms = 0.0
         self._since: float | None = time.perf_counter()
@@ -160,6 +161,11 @@ class AttemptSession(RunSession):
 
     # -- for executors
 
+    def signal_of(self, reason: str) -> errors.RunSignal:
+        """Make the signal that ends the run: "cancelled", "timed_out" or "evicted"."""
+        limit = (self.start.get("max_duration_ms") or 0) / 1000
+        return SIGNALS[reason](SIGNAL_TEXTS[reason].format(limit=limit))
+
     def take_latest(self, message: Message) -> None:
         """Take the metadata that comes with a result; a copy that is in use is refreshed by an operation."""
         if self._metadata is None and "metadata" in message:
@@ -195,9 +201,10 @@ class AttemptSession(RunSession):
 
     def write(self, stream: str, text: str) -> None:
         """Take text that user code wrote to stdout or stderr."""
-        buffer = self._lines.get(stream)
+        source = (stream, threading.get_ident())  # what threads print at once must not get mixed up
+        buffer = self._lines.get(source)
         if buffer is None:
-            buffer = self._lines[stream] = LineBuffer()
+            buffer = self._lines[source] = LineBuffer()
         lines = buffer.feed(text)
         if lines and not self._is_silent():
             for line in lines:
@@ -205,7 +212,7 @@ class AttemptSession(RunSession):
 
     def finish_lines(self) -> None:
         """Send the last, unfinished lines and all that has gathered."""
-        for stream, buffer in self._lines.items():
+        for (stream, _), buffer in list(self._lines.items()):
             for line in buffer.finish():
                 self._sink.add(self._line(stream, line))
         self._sink.flush()

@@ -10,7 +10,7 @@ from triggerdev.sdk import session as sessions
 from triggerdev.sdk.calls import drive
 from triggerdev.worker.executor.capture import LogSink
 from triggerdev.worker.executor.project import BlockingChannel, Project
-from triggerdev.worker.executor.session import SIGNAL_TEXTS, SIGNALS, cannot_start
+from triggerdev.worker.executor.session import cannot_start
 from triggerdev.worker.executor.sync_session import SyncSession
 
 
@@ -69,7 +69,7 @@ class SyncExecutor:
         as user code goes on.
         """
         if self._session is not None and not self._session.ended:
-            self._session.interrupt(SIGNALS[reason](SIGNAL_TEXTS[reason]))
+            self._session.interrupt(self._session.signal_of(reason))
 
     def find_run(self) -> tuple[str, int] | None:
         """Say which (run, token) executes."""

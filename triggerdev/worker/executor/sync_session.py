@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -30,6 +31,7 @@ class SyncSession(AttemptSession):
         self.attempt = Attempt(self, plan)
         self._executor = executor
         self._node = self.main
+        self._thread = threading.get_ident()
         self._in_user_code = False
         self._is_receiving = False
         self._interruption: errors.RunSignal | None = None
@@ -69,6 +71,9 @@ class SyncSession(AttemptSession):
     @contextmanager
     def _framework(self) -> Iterator[None]:
         """Keep interruptions out of a with block; one that came meanwhile is raised after it."""
+        if threading.get_ident() != self._thread:
+            yield  # they are the main thread's
+            return
         previous, self._in_user_code = self._in_user_code, False
         try:
             yield
