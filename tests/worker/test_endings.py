@@ -188,17 +188,34 @@ async def test_the_poison_is_found_and_the_others_are_undisturbed(
     assert (await bench.end(poison, 2))["outcome"] == "crashed"
 
 
-async def test_suspects_take_turns(project: Project, start_bench: StartBench) -> None:
-    bench = await bench_with(project, start_bench, Limits(solo=1))
-    others = [bench.start("patient", 1000) for _ in range(5)]
-    await bench.until(lambda: bench.lines().count("running") == 5)
-    await bench.end(bench.start("poison"))
-    for run in others:
-        assert (await bench.end(run))["outcome"] == "lost"
-        bench.start("patient", 0, run=run, token=2)
-    for run in others:
-        assert (await bench.end(run, 2))["outcome"] == "ok"
+async def test_many_suspects_are_divided_until_the_poison_is_alone(
+    project: Project, start_bench: StartBench
+) -> None:
+    bench = await bench_with(project, start_bench, Limits(solo=2))
+    runs = {bench.start("patient", 1000): "patient" for _ in range(9)}
+    await bench.until(lambda: bench.lines().count("running") == 9)
+    runs[bench.start("poison")] = "poison"
+    ends: dict[str, str] = {}
+    for run, task in runs.items():
+        token = 1
+        while (outcome := (await bench.end(run, token))["outcome"]) == "lost":
+            token += 1
+            bench.start(task, 0, run=run, token=token)
+        ends[run] = outcome
+        assert token <= 6  # nobody is divided for ever
+    assert list(ends.values()) == ["ok"] * 9 + ["crashed"]
     assert bench.supervisor.capacity()["async"] == Limits().async_slots
+
+
+async def test_one_that_has_crashed_stays_alone(project: Project, start_bench: StartBench) -> None:
+    bench = await bench_with(project, start_bench)
+    poison = bench.start("poison")
+    assert (await bench.end(poison))["outcome"] == "crashed"
+    other = bench.start("patient", 0.1)
+    await bench.line("running")
+    bench.start("poison", run=poison, token=2)
+    assert (await bench.end(poison, 2))["outcome"] == "crashed"
+    assert (await bench.end(other))["outcome"] == "ok"
 
 
 async def test_a_blocked_loop_is_named_and_new_runs_do_not_wait_for_it(
@@ -235,6 +252,10 @@ async def test_a_process_is_used_again_and_replaced_after_many_runs(
 
 async def test_an_unknown_task_fails_by_name(project: Project, start_bench: StartBench) -> None:
     bench = await bench_with(project, start_bench)
-    done = await bench.end(bench.start("never-defined"))
+    run = bench.start("never-defined")
+    for token in (2, 3):  # it may have been given out while another version was current
+        assert (await bench.end(run, token - 1))["outcome"] == "lost"
+        bench.start("never-defined", run=run, token=token)
+    done = await bench.end(run, 3)
     assert done["outcome"] == "failed"
     assert "never-defined" in done["error"]["message"]

@@ -12,11 +12,11 @@ from triggerdev.worker.endings import Endings
 from triggerdev.worker.events import Limits, SupervisorEvent
 from triggerdev.worker.placing import Pool
 from triggerdev.worker.template_process import describe_exit
-from triggerdev.worker.version_process import VersionProcess
 from triggerdev.worker.worker_process import Kind, Placement, WorkerProcess
 
 _RETIRE_SECONDS = 5
 _MAX_NEVER_TAKEN = 3
+_MAX_SENT_BACK = 3
 
 
 class Dispatcher:
@@ -46,6 +46,7 @@ class Dispatcher:
         self._executing: dict[Kind, int] = {"async": 0, "sync": 0}
         self._parked_sync: dict[str, Placement] = {}
         self._never_taken: Counter[str] = Counter()
+        self._sent_back: Counter[str] = Counter()
         self._outbox: list[Message] = []
         self._capacity_told = True
         self._handlers: dict[str, Callable[[Message], None]] = {
@@ -81,9 +82,8 @@ class Dispatcher:
         """Count the free slots of each kind."""
         if self.is_stopping or self.pool.version is None:
             return {"async": 0, "sync": 0}
-        free_async = self.limits.async_slots - self._executing["async"] - len(self.pool.waiting_suspects)
         return {
-            "async": max(0, free_async),
+            "async": max(0, self.limits.async_slots - self._executing["async"]),
             "sync": max(0, self.limits.sync_slots - self._executing["sync"]),
         }
 
@@ -115,19 +115,25 @@ class Dispatcher:
             return
         kind = version.kinds.get(run["task"])
         if kind is None:
-            self.later(outcomes.unknown_task(identity, token, run["task"], version.name))
+            self._send_back(identity, token, run["task"], version.name)
             return
         stale = self.runs.get(identity)
         if stale is not None:
             self._abandon(stale)
-        worker = self._choose(kind, version, identity)
-        if worker is None:
-            self.pool.waiting_suspects.append(message)
-        else:
-            self._place(worker, message)
+        take_sync, take_async = self.pool.take_sync, self.pool.take_async
+        self._place(take_sync(version) if kind == "sync" else take_async(version, identity), message)
 
-    def _choose(self, kind: Kind, version: VersionProcess, run: str) -> WorkerProcess | None:
-        return self.pool.take_sync(version) if kind == "sync" else self.pool.take_async(version, run)
+    def _send_back(self, run: str, token: int, task: str, version: str) -> None:
+        """Answer a run whose task is not in this version: it was given out when another one was current.
+
+        What comes again and again belongs to no version.
+        """
+        self._sent_back[run] += 1
+        if self._sent_back[run] < _MAX_SENT_BACK:
+            self.later(outcomes.lost([(run, token)]))
+        else:
+            del self._sent_back[run]
+            self.later(outcomes.unknown_task(run, token, task, version))
 
     def _place(self, worker: WorkerProcess, message: Message) -> None:
         run: dict[str, Any] = message["run"]
@@ -168,10 +174,6 @@ class Dispatcher:
             placement.worker.send(message)
 
     def _cancel(self, message: Message) -> None:
-        waiting = [start for start in self.pool.waiting_suspects if start["run"]["id"] == message["run"]]
-        for start in waiting:
-            self.pool.waiting_suspects.remove(start)
-            self.later(outcomes.cancelled(message["run"], message["token"], start["run"].get("usage_ms", 0)))
         placement = self.find(message["run"], message["token"])
         if placement is not None:
             self._endings.cancel(placement, message)
@@ -238,7 +240,6 @@ class Dispatcher:
         self._judge(worker, victims, status, now)
         for placement in placements:
             self.forget(placement)
-        self.start_suspects()
 
     def _judge(self, worker: WorkerProcess, victims: list[Placement], status: int | None, now: float) -> None:
         """Find out which of the runs in a process may have ended it; the others are just lost."""
@@ -262,10 +263,11 @@ class Dispatcher:
         text = f"A worker process ended with {describe_exit(status)} while executing {', '.join(runs[:3])}"
         text += f" and {len(runs) - 3} more." if len(runs) > 3 else "."
         self._tell(SupervisorEvent("worker_died", text, {"runs": runs, "status": status, "pid": worker.pid}))
+        if worker.kind == "async":
+            self.pool.suspects.accuse(runs)
         if len(victims) == 1:
             self.later(outcomes.crashed(victims[0], status, now))
             return
-        self.pool.suspects.update(runs)
         self.later(outcomes.lost((victim.run, victim.token) for victim in victims))
 
     def _hear_end(self, worker: WorkerProcess, message: Message) -> bool:
@@ -279,8 +281,9 @@ class Dispatcher:
             return False
         if worker.kind == "sync":
             worker.take_output()
-        self.pool.suspects.discard(placement.run)
+        self.pool.suspects.acquit(placement.run)
         self._never_taken.pop(placement.run, None)
+        self._sent_back.pop(placement.run, None)
         self.forget(placement)
         return True
 
@@ -296,9 +299,8 @@ class Dispatcher:
         version = self.pool.version
         if worker.kind == "sync":
             self._parked_sync[placement.run] = placement
-        elif worker.is_solo:
-            self.pool.acquit(worker, placement.run)
-            self.loop.call_soon(self.start_suspects)
+        else:
+            self.pool.suspects.acquit(placement.run)
         if version is None or worker.version != version.name or self.is_stopping:
             self.loop.call_soon(self._evict_if_parked, placement)
         elif len(self._parked_sync) > self.limits.parked:
@@ -359,14 +361,6 @@ class Dispatcher:
         """Keep an idle worker for the next run, or have it end."""
         if not self.pool.give_back(worker):
             worker.retire(_RETIRE_SECONDS)
-
-    def start_suspects(self) -> None:
-        """Start suspects that waited for others to end."""
-        while self.pool.version is not None and not self.is_stopping:
-            message = self.pool.next_suspect()
-            if message is None:
-                return
-            self._start(message)
 
     def _slot_freed(self, kind: Kind) -> None:
         self._executing[kind] -= 1

@@ -1,28 +1,21 @@
-"""Which worker gets a run: the shared event loop, a process of the warm pool, or one for a suspect alone."""
+"""Which worker gets a run: the shared event loop, a process of the warm pool, or one for suspects."""
 
-from collections import deque
-
-from triggerdev.protocol import Message
 from triggerdev.worker.events import Limits
+from triggerdev.worker.suspects import Suspects
 from triggerdev.worker.version_process import VersionProcess
 from triggerdev.worker.worker_process import WorkerProcess
 
 
 class Pool:
-    """The workers of the current version that can take runs.
-
-    `suspects` are runs that executed in a shared process when it died: each runs alone until it ends, so that
-    the one that kills its process is found and the others are not disturbed again.
-    """
+    """The workers of the current version that can take runs."""
 
     def __init__(self, limits: Limits) -> None:
-        self.suspects: set[str] = set()
-        self.waiting_suspects: deque[Message] = deque()
+        self.suspects = Suspects(limits.solo)
         self._limits = limits
         self._version: VersionProcess | None = None
         self._idle: list[WorkerProcess] = []
         self._shared: list[WorkerProcess] = []
-        self._solo: set[WorkerProcess] = set()
+        self._apart: dict[int, WorkerProcess] = {}
 
     @property
     def version(self) -> VersionProcess | None:
@@ -31,7 +24,7 @@ class Pool:
     def switch(self, version: VersionProcess | None) -> None:
         """Take workers from another version from now on, and warm it up."""
         self._version = version
-        self._idle, self._shared = [], []
+        self._idle, self._shared, self._apart = [], [], {}
         if version is None:
             return
         kinds = set(version.kinds.values())
@@ -40,10 +33,11 @@ class Pool:
         if "sync" in kinds:
             self._idle += [version.fork("sync") for _ in range(self._limits.spares)]
 
-    def take_async(self, version: VersionProcess, run: str) -> WorkerProcess | None:
-        """Choose a loop; None for a suspect that has to wait until others have run alone."""
-        if run in self.suspects:
-            return self._take_solo(version)
+    def take_async(self, version: VersionProcess, run: str) -> WorkerProcess:
+        """Choose a loop: the shared one, for a suspect that of its group."""
+        group = self.suspects.group_of(run)
+        if group is not None:
+            return self._take_apart(version, group)
         for worker in self._shared:
             if worker.blocked_run is None and not worker.is_stuck:
                 return worker
@@ -62,7 +56,7 @@ class Pool:
         """Offer a worker whose last run has gone; false when it is not needed any more."""
         if worker.is_retiring or worker.is_gone:
             return True
-        if self._version is None or worker.version != self._version.name or worker.is_solo:
+        if self._version is None or worker.version != self._version.name or worker.is_apart:
             return False
         if worker.kind == "async":
             healthy = [other for other in self._shared if other.blocked_run is None and not other.is_stuck]
@@ -82,23 +76,12 @@ class Pool:
             self._idle.remove(worker)
         if worker in self._shared:
             self._shared.remove(worker)
-        self._solo.discard(worker)
+        for group in [group for group, other in self._apart.items() if other is worker]:
+            del self._apart[group]
 
-    def acquit(self, worker: WorkerProcess, run: str) -> None:
-        """Stop to count a suspect that has come as far as to wait; its process stays its own."""
-        self.suspects.discard(run)
-        self._solo.discard(worker)
-
-    def next_suspect(self) -> Message | None:
-        """Take the next waiting suspect if there is room for it."""
-        if self.waiting_suspects and len(self._solo) < self._limits.solo:
-            return self.waiting_suspects.popleft()
-        return None
-
-    def _take_solo(self, version: VersionProcess) -> WorkerProcess | None:
-        if len(self._solo) >= self._limits.solo:
-            return None
-        worker = version.fork("async")
-        worker.is_solo = True
-        self._solo.add(worker)
+    def _take_apart(self, version: VersionProcess, group: int) -> WorkerProcess:
+        worker = self._apart.get(group)
+        if worker is None or worker.is_retiring or worker.blocked_run is not None or worker.is_stuck:
+            worker = self._apart[group] = version.fork("async")
+            worker.is_apart = True
         return worker

@@ -65,7 +65,7 @@ class WorkerProcess:
         self.runs: dict[str, Placement] = {}
         self.executions = 0
         self.pid: int | None = None
-        self.is_solo = False
+        self.is_apart = False
         self.is_retiring = False
         self.is_gone = False
         self.is_stuck = False
