@@ -12,8 +12,9 @@ class Limits:
 
     async_slots, sync_slots: runs that execute at once. spares: idle processes kept ahead. idle: idle
     processes kept at most. parked: processes of waiting plain functions, beyond it the oldest is evicted.
-    executions: runs of one process before it is replaced. solo: processes among which the
-    runs of one that died are divided. cancel_grace: from cancel until kill. timeout_grace: from the end of max_duration until kill.
+    executions: runs of one process before it is replaced. solo: processes among which the runs of one that
+    died are divided. cancel_grace: from cancel until kill. timeout_grace: from the end of max_duration until
+    kill.
     loop_grace: for a coroutine on a loop that is not blocked, before its process is killed for it.
     evict_grace: from eviction until the run is given up. confirm: for the answer to a resume.
     """

@@ -1,7 +1,7 @@
 """Runs that executed in a shared process when it died. One of them may have ended it, and nobody knows which.
 
 They are divided among processes of their own, those of one that dies again once more, until the one that
-kills its process is alone in it. Who ends or comes as far as to wait is acquitted; all others go on meanwhile.
+kills its process is alone in it. Who ends or comes as far as to wait is acquitted.
 """
 
 from collections.abc import Sequence
