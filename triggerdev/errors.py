@@ -19,6 +19,7 @@ TriggerError                         base: what happened, where, and what to do 
 ├── WouldPromptError                 a question that cannot be asked here             (exit code 4)
 ├── EnvironmentProblemError          port, disk, permissions, interpreter, engine lock (exit code 1)
 │   ├── StorageFullError             the disk is full; the write did not happen
+│   ├── StorageUnavailableError      the database does not answer; the write did not happen
 │   └── AlreadyRunningError          another process holds the same project
 ├── BuildError                       deploy: an extension, a layer, a file            (exit code 1)
 │   └── ExtensionError               an extension's hook raised
@@ -161,6 +162,10 @@ class EnvironmentProblemError(TriggerError):
 
 class StorageFullError(EnvironmentProblemError):
     """The disk is full; the write did not happen and can be repeated when there is space."""
+
+
+class StorageUnavailableError(EnvironmentProblemError):
+    """The database does not answer; the write did not happen and can be repeated when it is back."""
 
 
 class AlreadyRunningError(EnvironmentProblemError):

@@ -1,17 +1,26 @@
-"""The kit as fixtures."""
+"""The kit as fixtures, on each store."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.engine.kit import EngineKit, Worker, engine_kit
+from tests.store.backends import Backend, make_backend
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:
+    """An empty store's place; `only_sqlite` of the kit leaves PostgreSQL out."""
+    backend = make_backend(request.param, tmp_path)
+    yield backend
+    backend.close()
 
 
 @pytest.fixture
-async def kit(tmp_path: Path) -> AsyncIterator[EngineKit]:
+async def kit(backend: Backend) -> AsyncIterator[EngineKit]:
     """An engine that knows the tasks job, child, other (async) and plain (sync)."""
-    async with engine_kit(tmp_path) as kit:
+    async with engine_kit(backend) as kit:
         yield kit
 
 

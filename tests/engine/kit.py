@@ -2,17 +2,19 @@
 
 import asyncio
 import random
-import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from tests.store.backends import Backend, SqliteBackend
 from triggerdev import _durations, _json
 from triggerdev.engine.clock import IdSource
 from triggerdev.engine.engine import Engine
 from triggerdev.engine.model import Batch, Run, RunEvent, Status, TriggerItem
-from triggerdev.engine.store.sqlite import SqliteStore
+from triggerdev.engine.store.protocol import Store
 from triggerdev.protocol import Manifest, Message, QueueInfo, TaskInfo
 
 START = 1_767_225_600_000  # 2026-01-01T00:00:00Z
@@ -45,6 +47,7 @@ def manifest(*tasks: TaskInfo, queues: Sequence[QueueInfo] = ()) -> Manifest:
     return Manifest(tasks=list(tasks), queues=list(queues), files=[], packages=[], threads=[], hash="")
 
 
+only_sqlite = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 DEFAULT_TASKS = (task("job"), task("child"), task("other"), task("plain", kind="sync"))
 
 
@@ -180,17 +183,16 @@ class EngineKit:
     """An engine with its clock, its events and one connected worker."""
 
     def __init__(
-        self, folder: Path, tasks: Sequence[TaskInfo], queues: Sequence[QueueInfo], seed: int
+        self, backend: Backend, tasks: Sequence[TaskInfo], queues: Sequence[QueueInfo], seed: int
     ) -> None:
-        self.path = folder / "engine.db"
+        self.backend = backend
         self.clock = VirtualClock()
         self.events: list[RunEvent] = []
         self.tasks, self.queues = tasks, queues
         self.crash_point: Callable[[str], None] = lambda _name: None
         self._seed = seed
-        self._reader: sqlite3.Connection | None = None
         self.engine: Engine
-        self.store: SqliteStore
+        self.store: Store
         self.worker: Worker
 
     # -- life
@@ -198,7 +200,7 @@ class EngineKit:
     async def open(self, *, activate: bool = True) -> None:
         self._seed += 1
         rng = random.Random(self._seed)
-        self.store = SqliteStore(self.path)
+        self.store = self.backend.make()
         self.engine = Engine(
             self.store,
             clock=self.clock,
@@ -213,9 +215,6 @@ class EngineKit:
         self.worker = Worker(self.engine)
 
     async def close(self) -> None:
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
         await self.engine.stop()
 
     async def activate(self, *tasks: TaskInfo, queues: Sequence[QueueInfo] = ()) -> str:
@@ -224,7 +223,7 @@ class EngineKit:
         return version
 
     async def restart(self, *, down_ms: int = 0, activate: bool = True) -> None:
-        """Stop the engine and start another one on the same file, `down_ms` later; workers are new too."""
+        """Stop the engine and start another one on the same data, `down_ms` later; workers are new too."""
         await self.close()
         self.clock.advance(down_ms)
         await self.open(activate=activate)
@@ -269,10 +268,8 @@ class EngineKit:
         await self.engine.settled()
 
     def query(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-        """Read the database file beside the engine."""
-        if self._reader is None:
-            self._reader = sqlite3.connect(self.path)
-        return self._reader.execute(sql, values).fetchall()
+        """Read the database beside the engine."""
+        return self.backend.query(sql, *values)
 
     def kinds(self, run_id: str) -> list[str]:
         """The kinds of the events of a run, in order."""
@@ -288,15 +285,21 @@ def item(
 
 @asynccontextmanager
 async def engine_kit(
-    folder: Path,
+    backend: Backend | Path,
     *,
     tasks: Sequence[TaskInfo] = DEFAULT_TASKS,
     queues: Sequence[QueueInfo] = (),
     seed: int = 0,
 ) -> AsyncIterator[EngineKit]:
-    kit = EngineKit(folder, tasks, queues, seed)
-    await kit.open()
+    """Run an engine on a backend (a folder: on SQLite in it) for the length of a block."""
+    place = SqliteBackend(backend) if isinstance(backend, Path) else backend
+    kit = EngineKit(place, tasks, queues, seed)
     try:
-        yield kit
+        await kit.open()
+        try:
+            yield kit
+        finally:
+            await kit.close()
     finally:
-        await kit.close()
+        if isinstance(backend, Path):
+            place.close()

@@ -12,6 +12,7 @@ async def filled(kit: EngineKit, count: int, **options: object) -> tuple[str, li
     batch = (await kit.engine.create_batch(run_count=count)).id
     items = [item("job", {"n": n}, index=n, **options) for n in range(count)]
     assert (await kit.engine.add_batch_items(batch, items)).sealed
+    await kit.settled()
     return batch, (await kit.batch(batch)).runs
 
 
@@ -83,6 +84,7 @@ async def test_items_that_cannot_be_triggered_are_noted(kit: EngineKit, worker: 
     assert [(problem.index, problem.task) for problem in found.errors] == [(1, "jbo"), (2, "job")]
     assert "Did you mean 'job'" in found.errors[0].error
     assert len(found.runs) == 1
+    await worker.started(found.runs[0])
     await worker.ok(found.runs[0])
     assert (await kit.batch(batch)).status == "PARTIAL_FAILED"
 

@@ -106,6 +106,7 @@ async def test_a_cancelled_run_whose_worker_is_gone(kit: EngineKit, worker: Work
     await worker.lost(lost)
     assert await cancelled(kit, lost)
     await kit.restart()
+    await kit.settled()
     assert await cancelled(kit, swept)
     assert await cancelled(kit, restarted)
 

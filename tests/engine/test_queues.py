@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from tests.engine.kit import HOUR, EngineKit, Worker, item, task
+from tests.engine.kit import HOUR, EngineKit, Worker, item, only_sqlite, task
 from triggerdev import errors
 from triggerdev.engine.model import Status
 from triggerdev.engine.store import sqlfile
@@ -239,6 +239,7 @@ HOT = """
 """
 
 
+@only_sqlite
 async def test_no_query_of_the_hot_path_scans_a_table(kit: EngineKit) -> None:
     queries = sqlfile.load("sqlite")
     allowed = ("json_each", "heads", "subquery", "USING INDEX runs_ready", "schedules")

@@ -61,7 +61,6 @@ async def test_a_thousand_runs_in_every_state_reach_their_end(kit: EngineKit, wo
     assert {seen[run] for run in executing[50:100]} == {2}
     assert kit.query("SELECT status, count(*) FROM runs GROUP BY 1") == [("COMPLETED_SUCCESSFULLY", 1000)]
     assert (await kit.batch(batch.id)).status == "COMPLETED"
-    assert kit.query("PRAGMA integrity_check") == [("ok",)]
 
 
 async def test_a_waiting_run_is_not_resumed_in_a_process_that_is_gone(kit: EngineKit, worker: Worker) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.kit import EngineKit, Worker, item
+from tests.engine.kit import EngineKit, Worker, item, only_sqlite
+from tests.store.backends import SqliteBackend
 from triggerdev import errors
 from triggerdev.engine import dispatcher
 from triggerdev.engine.engine import Engine
@@ -15,15 +16,25 @@ from triggerdev.engine.model import Status
 from triggerdev.engine.store.sqlite import SqliteStore
 
 
-def fill_disk(kit: EngineKit) -> None:
-    """Let the database file grow no more. (A pragma of the writing connection, which only the store has.)"""
+def pragma(kit: EngineKit, text: str) -> None:
+    """Set something of the writing connection, which only the store has."""
+    assert isinstance(kit.store, SqliteStore)
     assert kit.store._writer is not None
-    kit.store._writer.execute("PRAGMA max_page_count = 1")
+    kit.store._writer.execute(f"PRAGMA {text}")
+
+
+def path_of(kit: EngineKit) -> Path:
+    assert isinstance(kit.backend, SqliteBackend)
+    return kit.backend.path
+
+
+def fill_disk(kit: EngineKit) -> None:
+    """Let the database file grow no more."""
+    pragma(kit, "max_page_count = 1")
 
 
 def free_disk(kit: EngineKit) -> None:
-    assert kit.store._writer is not None
-    kit.store._writer.execute("PRAGMA max_page_count = 1073741823")
+    pragma(kit, "max_page_count = 1073741823")
 
 
 async def until_full(kit: EngineKit) -> str:
@@ -55,6 +66,7 @@ async def test_a_bad_message_fails_alone_in_its_frame(kit: EngineKit, worker: Wo
     assert await kit.status(first) is await kit.status(second) is Status.COMPLETED
 
 
+@only_sqlite
 async def test_a_full_disk_refuses_triggers_and_keeps_what_it_has(kit: EngineKit, worker: Worker) -> None:
     worker.room["async"] = 0
     run = await until_full(kit)
@@ -67,6 +79,7 @@ async def test_a_full_disk_refuses_triggers_and_keeps_what_it_has(kit: EngineKit
     assert await kit.status(again) is Status.PENDING
 
 
+@only_sqlite
 async def test_what_a_worker_says_while_the_disk_is_full_is_applied_later(
     kit: EngineKit, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -85,6 +98,7 @@ async def test_what_a_worker_says_while_the_disk_is_full_is_applied_later(
     assert (ended.status, len(ended.output or "")) == (Status.COMPLETED, 100_002)
 
 
+@only_sqlite
 async def test_what_is_due_while_the_disk_is_full_happens_later(kit: EngineKit, worker: Worker) -> None:
     worker.room["async"] = 0
     run = await kit.trigger("job", None, delay="1m", ttl="1m")
@@ -99,8 +113,9 @@ async def test_what_is_due_while_the_disk_is_full_happens_later(kit: EngineKit, 
     assert await kit.status(run) is not Status.DELAYED
 
 
+@only_sqlite
 async def test_a_second_engine_is_refused_and_told_who_holds_the_file(kit: EngineKit) -> None:
-    second = Engine(SqliteStore(kit.path))
+    second = Engine(SqliteStore(path_of(kit)))
     with pytest.raises(errors.AlreadyRunningError, match=f"Process {os.getpid()} .*engine.db"):
         await second.start()
     await second.stop()
@@ -121,13 +136,13 @@ async def test_a_file_that_is_no_database_is_named(tmp_path: Path, content: byte
     await engine.stop()
 
 
+@only_sqlite
 async def test_a_file_of_another_schema_is_left_alone(kit: EngineKit) -> None:
-    assert kit.store._writer is not None
-    kit.store._writer.execute("PRAGMA user_version = 99")
+    pragma(kit, "user_version = 99")
     await kit.engine.stop()
     for _ in range(2):  # the lock is given back each time
         with pytest.raises(errors.EnvironmentProblemError, match="schema 99"):
-            await Engine(SqliteStore(kit.path)).start()
+            await Engine(SqliteStore(path_of(kit))).start()
 
 
 async def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:

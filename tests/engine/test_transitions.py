@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tests.engine.kit import MINUTE, EngineKit, crash, task
+from tests.store.backends import SqliteBackend
 from triggerdev import errors
 from triggerdev.engine import transitions
 from triggerdev.engine.model import FINAL, Run, Status
@@ -67,7 +68,7 @@ class EngineMachine(RuleBasedStateMachine):
         super().__init__()
         self.loop = asyncio.new_event_loop()
         self.folder = tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None)
-        self.kit = EngineKit(Path(self.folder.name), TASKS, (), seed=0)
+        self.kit = EngineKit(SqliteBackend(Path(self.folder.name)), TASKS, (), seed=0)
         self.runs: list[str] = []
         self.ops = 0
         self.finals: dict[str, str] = {}

@@ -11,6 +11,7 @@ from triggerdev import errors
 from triggerdev.engine.commands import finish
 from triggerdev.engine.context import Context, Effects
 from triggerdev.engine.store.protocol import Store, Tx
+from triggerdev.engine.store.shared import RepeatError
 
 _log = logging.getLogger(__name__)
 _MAX_GROUP = 256
@@ -36,7 +37,8 @@ class Committer:
     """Runs commands in order, each seeing those before it; answers only after the commit is on disk.
 
     If a group fails it is rolled back and its commands are repeated singly, so that a bad one fails alone.
-    `on_effects` is called on the loop, for each commit in order, before its callers are answered.
+    `before_commit` sees each command's effects in its transaction. `on_effects` is called on the loop, for
+    each commit in order, before its callers are answered.
     """
 
     def __init__(
@@ -45,8 +47,10 @@ class Committer:
         make_context: Callable[[Tx], Context],
         on_effects: Callable[[Effects], None],
         crash_point: Callable[[str], None] = lambda _name: None,
+        before_commit: Callable[[Tx, Effects], None] | None = None,
     ) -> None:
         self._store = store
+        self._before_commit = before_commit
         self._make_context = make_context
         self._on_effects = on_effects
         self._crash_point = crash_point
@@ -89,19 +93,16 @@ class Committer:
                 group, self._jobs = self._jobs[:_MAX_GROUP], self._jobs[_MAX_GROUP:]
             if not group:
                 return
-            if not self._commit(group) and len(group) > 1:
+            if not self._commit(group) and len(group) > 1 and not _is_unreachable(group):
                 for job in group:
                     self._commit([job])
             self._crash_point("after_commit")
             self._answer(group)
 
     def _commit(self, group: list[_Job]) -> bool:
-        job = group[0]
         try:
-            with self._store.write() as tx:
-                for job in group:
-                    self._run(job, tx)
-                self._crash_point("before_commit")
+            while not self._transact(group):
+                pass  # the store says when it has been enough
         except Exception as error:
             for each in group:
                 each.effects = None
@@ -111,12 +112,25 @@ class Committer:
             each.error = None
         return True
 
+    def _transact(self, group: list[_Job]) -> bool:
+        """Run a group in one transaction. False if that did not happen and may be repeated."""
+        try:
+            with self._store.write() as tx:
+                for job in group:
+                    self._run(job, tx)
+                self._crash_point("before_commit")
+        except RepeatError:
+            return False
+        return True
+
     def _run(self, job: _Job, tx: Tx) -> None:
         context = self._make_context(tx)
         job.result = job.command(context)
         finish.settle(context)
         context.flush()
         job.effects = context.effects
+        if self._before_commit is not None:
+            self._before_commit(tx, context.effects)
 
     def _answer(self, group: list[_Job]) -> None:
         assert self._loop is not None
@@ -142,3 +156,8 @@ class Committer:
             self._on_effects(effects)
         except Exception:  # the commit stands: its callers must be answered
             _log.exception("effects of a commit failed")
+
+
+def _is_unreachable(group: list[_Job]) -> bool:
+    """Tell if a group failed because there is no database: then no part of it would fare better."""
+    return isinstance(group[0].error, errors.StorageUnavailableError)

@@ -9,7 +9,7 @@ from typing import Any
 from triggerdev import errors
 from triggerdev.engine import messages
 from triggerdev.engine.commands import attempts, timers
-from triggerdev.engine.committer import Committer, StoppedError
+from triggerdev.engine.committer import Command, Committer, StoppedError
 from triggerdev.engine.context import Context
 from triggerdev.engine.store.protocol import Capacity
 from triggerdev.engine.tasks import TaskTable
@@ -31,6 +31,7 @@ class Session:
         self.worker = worker
         self.deliver = deliver
         self.free = free
+        self.is_ready = True
         self._dispatcher = dispatcher
         self._inbox: list[Message] = []
         self._task: asyncio.Task[None] | None = None
@@ -67,7 +68,7 @@ class Session:
         while True:
             try:
                 await self._dispatcher.submit_frame(self.worker, frame)
-            except errors.StorageFullError as error:
+            except (errors.StorageFullError, errors.StorageUnavailableError) as error:
                 _log.warning("%s", error)
                 await asyncio.sleep(_RETRY_SECONDS)
             else:
@@ -96,12 +97,32 @@ class Dispatcher:
         self._again = False
         self._paused = False
 
-    def connect(self, worker: str, deliver: Deliver, free: Free) -> Session:
-        """Open a session. `free` tells how many more async and sync runs the worker can take."""
+    def connect(self, worker: str, deliver: Deliver, free: Free, first: Command | None = None) -> Session:
+        """Open a session. `free` tells how many more async and sync runs the worker can take.
+
+        `first` is committed, however often that has to be tried, before it gets any.
+        """
         session = Session(self, worker, deliver, free)
         self._sessions[worker] = session
-        self.pump()
+        if first is None:
+            self.pump()
+        else:
+            session.is_ready = False
+            self._prepare(session, first)
         return session
+
+    def _prepare(self, session: Session, first: Command) -> None:
+        def done(future: "asyncio.Future[Any]") -> None:
+            error = None if future.cancelled() else future.exception()
+            if error is None:
+                session.is_ready = True
+                self.pump()
+            elif not isinstance(error, StoppedError):
+                _log.warning("worker %s has to wait: %s", session.worker, error)
+                again = functools.partial(self._prepare, session, first)
+                asyncio.get_running_loop().call_later(_RETRY_SECONDS, again)
+
+        self._committer.submit(first).add_done_callback(done)
 
     def disconnect(self, worker: str) -> None:
         """Close a session. Its lease goes on from now: it may be too young to have been noted by a sweep."""
@@ -148,7 +169,8 @@ class Dispatcher:
             return
         if self._paused:
             return
-        room = [(worker, self._capacities(session)) for worker, session in self._sessions.items()]
+        ready = [(worker, session) for worker, session in self._sessions.items() if session.is_ready]
+        room = [(worker, self._capacities(session)) for worker, session in ready]
         wanted = [(worker, capacities) for worker, capacities in room if capacities]
         if wanted:
             self._claiming = True  # one at a time: what it delivers changes the room that is left

@@ -3,6 +3,7 @@
 import asyncio
 import concurrent.futures
 import logging
+import math
 import random
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -33,7 +34,9 @@ from triggerdev.engine.model import (
     TriggerItem,
     TriggerResult,
 )
+from triggerdev.engine.sharing import LOOK_AGAIN_SECONDS, POLL_SECONDS, Sharing, take_over
 from triggerdev.engine.store.protocol import Store, Tx
+from triggerdev.engine.store.shared import RepeatError, SharedStore
 from triggerdev.engine.tasks import TaskTable
 from triggerdev.engine.watch import Watch
 from triggerdev.protocol import Manifest, TaskInfo
@@ -43,6 +46,7 @@ _log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 10.0
 _LONGEST_SLEEP = 30.0
+_SHORTEST_SHARED_SLEEP = 0.01  # what is due may be in another server's hands already
 _CHILDREN_SHOWN = 100
 
 
@@ -64,11 +68,14 @@ class Engine:
     ) -> None:
         self.environment = environment or Environment()
         self._store = store
-        self._clock = clock or SystemClock()
+        shared = store if isinstance(store, SharedStore) else None
+        self._clock = clock or (shared.clock if shared else SystemClock())
         self._rng = rng or random.SystemRandom()
         self._ids = ids or IdSource()
         self._tasks = TaskTable()
-        self._committer = Committer(store, self._context, self._carry_out, crash_point)
+        self._sharing = Sharing(shared, self._submit, self._workers, self.pump) if shared else None
+        forward = self._sharing.forward if self._sharing else None
+        self._committer = Committer(store, self._context, self._carry_out, crash_point, forward)
         self._dispatcher = Dispatcher(self._committer, lambda: self._tasks)
         self._runs = Watch()
         self._logs = Watch()
@@ -79,6 +86,9 @@ class Engine:
         self._ticking = False
         self._tick_again = False
         self._stopping = False
+        self._trust = LOOK_AGAIN_SECONDS if shared else math.inf
+        self._longest_sleep = POLL_SECONDS if shared else _LONGEST_SLEEP
+        self._shortest_sleep = _SHORTEST_SHARED_SLEEP if shared else 0.0
         self._sweeper: asyncio.Task[None] | None = None
 
     # -- life --------------------------------------------------------------------------------------
@@ -86,13 +96,18 @@ class Engine:
     async def start(self) -> None:
         """Open the store and take over what a previous process left executing.
 
-        Raises AlreadyRunningError, EnvironmentProblemError.
+        On a store with other servers: what is left of workers whose lease is over. (What a worker of the same
+        name has left is taken over when that connects.) Raises AlreadyRunningError, EnvironmentProblemError.
         """
         self._store.open()
         self._committer.start()
         try:
-            while await self._committer.submit(lambda ctx: timers.recover(ctx, None)):
-                pass
+            if self._sharing is not None:
+                self._sharing.start(self._runs, self._logs)
+                await self.sweep()
+            else:
+                while await self._committer.submit(lambda ctx: timers.recover(ctx, None)):
+                    pass
             await self.tick()
         except BaseException:
             await self.stop()
@@ -106,6 +121,8 @@ class Engine:
         if self._sweeper is not None:
             self._sweeper.cancel()
             await asyncio.wait([self._sweeper])
+        if self._sharing is not None:
+            await self._sharing.stop()
         if self._timer is not None:
             self._timer.cancel()
         await self._committer.stop()
@@ -140,8 +157,12 @@ class Engine:
     # -- workers -----------------------------------------------------------------------------------
 
     def connect(self, worker: str, deliver: Deliver, free: Free) -> Session:
-        """Open a worker's session: `deliver` takes messages for it, `free` tells its room by kind."""
-        return self._dispatcher.connect(worker, deliver, free)
+        """Open a worker's session: `deliver` takes messages for it, `free` tells its room by kind.
+
+        Names are unique among all servers of a store: a session takes over what the last of its name left.
+        """
+        first = None if self._sharing is None else lambda ctx: take_over(ctx, worker)
+        return self._dispatcher.connect(worker, deliver, free, first)
 
     def disconnect(self, worker: str) -> None:
         """Close a session. Its runs are taken over when its lease is over."""
@@ -202,7 +223,7 @@ class Engine:
             if detail.run.status.is_final or detail.run.rev > since_rev or left <= 0:
                 self._runs.disarm(run_id, armed)
                 return detail
-            await self._runs.wait(run_id, armed, left)
+            await self._runs.wait(run_id, armed, min(left, self._trust))
 
     async def list_runs(
         self, where: RunFilter, *, size: int = 25, after: str | None = None, before: str | None = None
@@ -287,6 +308,12 @@ class Engine:
     def _context(self, tx: Tx) -> Context:
         return Context(tx, self._clock.now(), self._ids, self._rng, self._tasks)
 
+    def _submit(self, command: Command) -> "asyncio.Future[Any]":
+        return self._committer.submit(command)
+
+    def _workers(self) -> list[str]:
+        return self._dispatcher.workers
+
     async def _do(self, command: Callable[[Context], T]) -> T:
         result: T = await self._committer.submit(command)
         return result
@@ -302,10 +329,16 @@ class Engine:
         return await loop.run_in_executor(self._readers, self._read_now, query)
 
     def _read_now(self, query: Callable[[Context], T]) -> T:
-        with self._store.read() as tx:
-            return query(self._context(tx))
+        while True:
+            try:
+                with self._store.read() as tx:
+                    return query(self._context(tx))
+            except RepeatError:
+                continue  # the store says when it has been enough
 
     def _carry_out(self, effects: Effects) -> None:
+        if self._sharing is not None:
+            self._sharing.announce(effects)
         if effects.messages:
             self._dispatcher.tell(effects.messages)
         if effects.changed:
@@ -353,9 +386,9 @@ class Engine:
         self._due_at = due_at
         if self._timer is not None:
             self._timer.cancel()
-        delay = _LONGEST_SLEEP if due_at is None else max(0.0, (due_at - self._clock.now()) / 1000)
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(min(delay, _LONGEST_SLEEP), self._on_timer)
+        delay = self._longest_sleep if due_at is None else (due_at - self._clock.now()) / 1000
+        delay = max(self._shortest_sleep, min(delay, self._longest_sleep))
+        self._timer = asyncio.get_running_loop().call_later(delay, self._on_timer)
 
     def _on_timer(self) -> None:
         self._due_at = None

@@ -19,6 +19,10 @@ class Watch:
                 if not future.done():
                     future.set_result(None)
 
+    def notify_all(self) -> None:
+        """Resolve the futures of every key: anything may have changed."""
+        self.notify(list(self._waiting))
+
     def arm(self, key: str) -> "asyncio.Future[None]":
         """Start to listen; do it before reading, so that no change falls between."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -1,0 +1,79 @@
+"""The stores that the tests run on: how to make one, and how to look into it from beside."""
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any, Protocol
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from tests.store import postgres_server
+from triggerdev.engine.store import postgres
+from triggerdev.engine.store.postgres import PostgresStore
+from triggerdev.engine.store.protocol import Store
+from triggerdev.engine.store.sqlite import SqliteStore
+
+STORES = os.environ.get("TRIGGER_TEST_STORES", "sqlite,postgres").split(",")
+SCHEMA = "triggerdev_test"
+
+
+class Backend(Protocol):
+    """A place for data that outlives the store objects on it."""
+
+    def make(self) -> Store: ...
+    def query(self, text: str, *values: Any) -> list[tuple[Any, ...]]: ...
+    def close(self) -> None: ...
+
+
+class SqliteBackend:
+    """A file in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "engine.db"
+        self._reader: sqlite3.Connection | None = None
+
+    def make(self) -> Store:
+        return SqliteStore(self.path)
+
+    def query(self, text: str, *values: Any) -> list[tuple[Any, ...]]:
+        if self._reader is None:
+            self._reader = sqlite3.connect(self.path)
+        return self._reader.execute(text, values).fetchall()
+
+    def close(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+
+class PostgresBackend:
+    """An empty schema of a database; placeholders of queries are SQLite's."""
+
+    def __init__(self, url: str, schema: str = SCHEMA) -> None:
+        self.url, self.schema = url, schema
+        postgres.migrate(url, schema=schema)
+        self._reader = psycopg.connect(url, autocommit=True)
+        self._reader.execute(sql.SQL("SET search_path = {}").format(sql.Identifier(schema)))
+        tables = self.query("SELECT tablename FROM pg_tables WHERE schemaname = ?", schema)
+        names = [sql.Identifier(name) for (name,) in tables if name != "migrations"]
+        self._reader.execute(sql.SQL("TRUNCATE {} RESTART IDENTITY").format(sql.SQL(", ").join(names)))
+
+    def make(self) -> PostgresStore:
+        return PostgresStore(self.url, schema=self.schema)
+
+    def query(self, text: str, *values: Any) -> list[tuple[Any, ...]]:
+        return self._reader.execute(text.replace("?", "%s").encode(), values or None).fetchall()
+
+    def close(self) -> None:
+        self._reader.close()
+
+
+def make_backend(kind: str, folder: Path) -> Backend:
+    """Make a store's place by name, empty. Skips the test where there is no PostgreSQL."""
+    if kind not in STORES:
+        pytest.skip(f"TRIGGER_TEST_STORES={','.join(STORES)} leaves {kind} out")
+    if kind == "postgres":
+        return PostgresBackend(postgres_server.shared_url())
+    return SqliteBackend(folder)

@@ -1,0 +1,117 @@
+"""Several servers on one store: what an engine tells the others, hears from them, and polls for."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, cast
+
+from triggerdev.engine.commands import timers
+from triggerdev.engine.context import Context, Effects
+from triggerdev.engine.store.protocol import Tx
+from triggerdev.engine.store.shared import News, SharedStore, SharedTx
+from triggerdev.engine.watch import Watch
+
+_log = logging.getLogger(__name__)
+POLL_SECONDS = 1.0
+LOOK_AGAIN_SECONDS = 5.0  # how long a caller who waits for a change trusts that the news of it will come
+
+Submit = Callable[[Callable[[Context], Any]], "asyncio.Future[Any]"]
+
+
+class Sharing:
+    """One engine's part in a store of many. News are hints; a poll behind them finds what they did not bring.
+
+    A message for a worker that is connected to another server goes through the store as mail.
+    """
+
+    def __init__(
+        self, store: SharedStore, submit: Submit, workers: Callable[[], list[str]], pump: Callable[[], None]
+    ) -> None:
+        self._store = store
+        self._submit = submit
+        self._workers = workers
+        self._pump = pump
+        self._watches: tuple[Watch, Watch] = Watch(), Watch()
+        self._poller: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def start(self, runs: Watch, logs: Watch) -> None:
+        self._watches = runs, logs
+        self._loop = asyncio.get_running_loop()
+        self._store.listen(self._hear)
+        self._poller = asyncio.create_task(self._poll())
+
+    async def stop(self) -> None:
+        if self._poller is not None:
+            self._poller.cancel()
+            await asyncio.wait([self._poller])
+
+    # -- out
+
+    def forward(self, tx: Tx, effects: Effects) -> None:
+        """Store the messages for workers of other servers, in the transaction that they come from."""
+        if effects.messages:
+            away = self._away(effects)
+            if away:
+                cast("SharedTx", tx).send_mail(away)
+
+    def announce(self, effects: Effects) -> None:
+        """Tell the other servers what a commit has changed."""
+        mail = {worker for worker, _ in self._away(effects)} if effects.messages else set()
+        news = News(set(effects.changed), set(effects.logged), mail, effects.pump)
+        if news:
+            self._store.announce(news)
+
+    def _away(self, effects: Effects) -> list[tuple[str, Any]]:
+        here = self._workers()
+        return [message for message in effects.messages if message[0] not in here]
+
+    # -- in
+
+    def _hear(self, news: News) -> None:
+        """Take news, in the thread that reads them."""
+        assert self._loop is not None
+        try:
+            self._loop.call_soon_threadsafe(self._react, news)
+        except RuntimeError:
+            _log.debug("the loop is closed: news are dropped")
+
+    def _react(self, news: News) -> None:
+        runs, logs = self._watches
+        if news.missed:
+            runs.notify_all()
+            logs.notify_all()
+        runs.notify(news.runs)
+        logs.notify(news.logs)
+        if news.missed or not news.mail.isdisjoint(self._workers()):
+            self._collect()
+        if news.missed or news.work:
+            self._pump()
+
+    async def _poll(self) -> None:
+        while True:
+            await asyncio.sleep(POLL_SECONDS)
+            self._collect()
+            self._pump()
+
+    def _collect(self) -> None:
+        workers = self._workers()
+        if workers:
+            self._submit(lambda ctx: _take_mail(ctx, workers)).add_done_callback(_log_failure)
+
+
+def _take_mail(ctx: Context, workers: list[str]) -> None:
+    for worker, message in cast("SharedTx", ctx.tx).take_mail(workers):
+        ctx.tell(worker, message)
+
+
+def take_over(ctx: Context, worker: str) -> None:
+    """Take over, at once and completely, what a worker's last session has left behind."""
+    while timers.recover(ctx, worker):
+        ctx.flush()
+
+
+def _log_failure(future: "asyncio.Future[Any]") -> None:
+    error = None if future.cancelled() else future.exception()
+    if error is not None:
+        _log.warning("messages from other servers cannot be read: %s", error)

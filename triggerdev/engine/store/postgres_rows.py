@@ -1,0 +1,78 @@
+"""Rows of the PostgreSQL store: those of SQLite, but for the NUL character, which PostgreSQL cannot hold.
+
+In texts that must come back unchanged (payloads, outputs, lines) U+E000 and a letter stand for it.
+"""
+
+from typing import Any
+
+from triggerdev.engine.model import LogEntry, Run, Token
+from triggerdev.engine.store import sqlite_rows
+
+_MARK = "\ue000"
+_NUL, _MARK_ITSELF = _MARK + "0", _MARK + "m"
+
+Row = tuple[Any, ...]
+
+
+def pack(text: str | None) -> str | None:
+    """Write a text without NUL."""
+    if text is None or ("\x00" not in text and _MARK not in text):
+        return text
+    return text.replace(_MARK, _MARK_ITSELF).replace("\x00", _NUL)
+
+
+def unpack(text: str | None) -> str | None:
+    """Read what `pack` wrote."""
+    if text is None or _MARK not in text:
+        return text
+    return text.replace(_NUL, "\x00").replace(_MARK_ITSELF, _MARK)
+
+
+def new_run(run: Run) -> Row:
+    """Bind `insert_run`."""
+    row = sqlite_rows.new_run(run)
+    payload, output = pack(run.payload), pack(run.output)
+    if payload is run.payload and output is run.output:
+        return row
+    return _replaced(row, (run.payload, payload), (run.output, output))
+
+
+def changed_run(run: Run) -> Row:
+    """Bind `update_run`."""
+    row, output = sqlite_rows.changed_run(run), pack(run.output)
+    return row if output is run.output else _replaced(row, (run.output, output))
+
+
+def run(row: Row) -> Run:
+    """Read a row of `runs`."""
+    found = sqlite_rows.run(row)
+    found.payload, found.output = unpack(found.payload), unpack(found.output)
+    return found
+
+
+def new_token(token: Token) -> Row:
+    row, output = sqlite_rows.new_token(token), pack(token.output)
+    return row if output is token.output else _replaced(row, (token.output, output))
+
+
+def token(row: Row) -> Token:
+    found = sqlite_rows.token(row)
+    found.output = unpack(found.output)
+    return found
+
+
+def log(row: Row) -> LogEntry:
+    found = sqlite_rows.log(row)
+    found.message = unpack(found.message) or ""
+    return found
+
+
+def _replaced(row: Row, *pairs: tuple[str | None, str | None]) -> Row:
+    """Put other texts in the place of the very objects that are in a row."""
+    by_identity = {id(old): new for old, new in pairs if old is not None}
+    return tuple(by_identity.get(id(value), value) for value in row)
+
+
+new_op, op = sqlite_rows.new_op, sqlite_rows.op
+new_batch, batch = sqlite_rows.new_batch, sqlite_rows.batch
+new_schedule, schedule = sqlite_rows.new_schedule, sqlite_rows.schedule
