@@ -370,7 +370,8 @@ class StoreMachine(RuleBasedStateMachine):
     def evict(self, pick: int) -> None:
         if not self.both.runs(Status.WAITING):
             self.operate(pick, "wait", None, True, for_ms=MINUTE)
-        self.say("evicted", self.pick(pick, Status.WAITING), t="evicted")
+        if self.both.runs(Status.WAITING):  # one that is being cancelled does not park
+            self.say("evicted", self.pick(pick, Status.WAITING), t="evicted")
 
     @precondition(has_runs)
     @rule(pick=picks, text=st.text("a\x00ä\u2028", max_size=4), data=st.booleans())

@@ -330,3 +330,21 @@ async def test_a_module_gives_its_tasks_and_none_gives_all() -> None:
     with pytest.raises(errors.TaskDefinitionError, match="is no task"):
         async with testing.engine("jobs"):  # type: ignore[arg-type]  # the mistake that is tested
             pass
+
+
+async def test_whoever_stops_waiting_disturbs_nobody() -> None:
+    @task
+    async def steps() -> int:
+        for _ in range(20):
+            await wait.for_(days=1)
+        return 20
+
+    async with testing.engine([steps]) as engine:
+        handle = await engine.trigger(steps)
+        for turns in range(40):
+            waiting = asyncio.ensure_future(engine.wait(handle))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            waiting.cancel()
+            await asyncio.wait([waiting])
+        assert (await engine.wait(handle)).output == 20

@@ -189,7 +189,8 @@ class InProcessWorker:
         while True:
             await self._quiet.wait()
             heard = self._messages
-            await self._session.flushed()
+            # whoever waits here may be cancelled; what is being stored may not
+            await asyncio.shield(self._session.flushed())
             await self._engine.settled()
             if heard == self._messages and self._quiet.is_set():
                 return
