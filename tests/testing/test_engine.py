@@ -332,19 +332,23 @@ async def test_a_module_gives_its_tasks_and_none_gives_all() -> None:
             pass
 
 
-async def test_whoever_stops_waiting_disturbs_nobody() -> None:
-    @task
-    async def steps() -> int:
-        for _ in range(20):
-            await wait.for_(days=1)
-        return 20
+async def test_whoever_stops_waiting_does_not_stop_what_is_being_stored() -> None:
+    started, go_on = asyncio.Event(), asyncio.Event()
 
-    async with testing.engine([steps]) as engine:
-        handle = await engine.trigger(steps)
-        for turns in range(40):
+    @task
+    async def answer() -> int:
+        started.set()
+        await go_on.wait()
+        return 42
+
+    async with testing.engine([answer]) as engine:
+        handle = await engine.trigger(answer)
+        await started.wait()
+        with engine._store._writing:  # nothing is committed now
+            go_on.set()
             waiting = asyncio.ensure_future(engine.wait(handle))
-            for _ in range(turns):
+            for _ in range(20):
                 await asyncio.sleep(0)
             waiting.cancel()
             await asyncio.wait([waiting])
-        assert (await engine.wait(handle)).output == 20
+        assert (await engine.wait(handle)).output == 42
