@@ -1,5 +1,6 @@
 """Reading trigger options from their wire form: camelCase keys, durations and dates as text."""
 
+import zlib
 from typing import Any, TypeGuard
 
 from triggerdev import _durations, _json, errors, protocol
@@ -85,8 +86,14 @@ def machine(value: Any) -> str | None:
 
 
 def queue_name(name: str) -> str:
-    """Keep of a queue's name what queue names may hold: letters, digits, `_`, `-`, `/`; 128 characters."""
-    return "".join(c for c in name if c.isascii() and (c.isalnum() or c in "_-/"))[:128]
+    """Keep of a queue's name what queue names may hold: letters, digits, `_`, `-`, `/`; 128 characters.
+
+    Names in other alphabets get a checksum, so that two of them are never one queue.
+    """
+    kept = "".join(c for c in name if c.isascii() and (c.isalnum() or c in "_-/"))[:128]
+    if name.isascii():
+        return kept
+    return f"{kept[:119]}-{zlib.crc32(name.encode('utf-8', 'replace')):08x}"
 
 
 def _queue(value: Any) -> tuple[str | None, int | None]:
