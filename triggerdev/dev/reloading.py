@@ -87,10 +87,13 @@ class Reloader:
             message = f"no tasks found in {dirs}: write one with @task, or set `dirs` in {config.FILE_NAME}"
             return [{"kind": "definition", "message": message}]
         try:
-            await self._engine.activate(outcome.version, translate.for_dev(outcome.manifest, loaded))
+            await self._engine.activate(
+                outcome.version,
+                translate.for_dev(outcome.manifest, loaded),
+                on_active=lambda: self._supervisor.activate(outcome.version),
+            )
         except errors.InvalidOptionError as error:
             return [{"kind": "definition", "message": str(error)}]
-        self._supervisor.activate(outcome.version)
         return []
 
     async def _show(self, outcome: LoadOutcome, changed: Sequence[Path], started: float) -> None:

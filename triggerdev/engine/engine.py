@@ -133,13 +133,17 @@ class Engine:
         """Give out a version's name: YYYYMMDD.N."""
         return str(await self._committer.submit(_next_version))
 
-    async def activate(self, version: str, manifest: Manifest) -> None:
+    async def activate(
+        self, version: str, manifest: Manifest, on_active: Callable[[], None] = lambda: None
+    ) -> None:
         """Make a version the current one: its tasks, queues and schedules count from now on.
 
-        Raises InvalidOptionError if a queue or a schedule of it cannot be used; nothing changes then.
+        `on_active` is called just before its first runs are given out. Raises InvalidOptionError if a queue
+        or a schedule of it cannot be used; nothing changes then.
         """
         await self._committer.submit(lambda ctx: self._register(ctx, manifest))
         self._tasks = TaskTable(version, manifest)
+        on_active()
         self._dispatcher.pump()
         await self.tick()
 

@@ -141,15 +141,18 @@ class Supervisor:
 
         The previous one finishes what it executes; what waits there is evicted.
         """
-        current = self._versions[version]
+        current = self._versions.get(version)
         previous = self._dispatcher.pool.version
-        if previous is current:
+        if current is None:
+            self._died(version)  # since it was loaded
+        elif previous is current:
             return
         self._dispatcher.pool.switch(current)
         if previous is not None:
             self._drain(previous)
-        self._preload(current.modules)
-        self._on_capacity()
+        if current is not None:
+            self._preload(current.modules)
+            self._on_capacity()
 
     @property
     def current_version(self) -> str | None:
@@ -203,10 +206,7 @@ class Supervisor:
             return
         self._dispatcher.pool.switch(None)
         if not self._is_stopping:
-            self._on_event(
-                SupervisorEvent("version_died", f"The process of version {version.name} has ended.")
-            )
-            self._run(self._recover(version.name))
+            self._died(version.name)
 
     def version_unforkable(self, version: VersionProcess, threads: list[str]) -> None:
         if version.manifest is not None and not version.manifest["threads"]:
@@ -272,6 +272,10 @@ class Supervisor:
         for version in list(self._versions.values()):
             if version.template is template:
                 version.exited(-9)
+
+    def _died(self, name: str) -> None:
+        self._on_event(SupervisorEvent("version_died", f"The process of version {name} has ended."))
+        self._run(self._recover(name))
 
     async def _recover(self, name: str) -> None:
         """Load the current code again after its processes have died, with growing pauses."""
