@@ -1,5 +1,6 @@
 """Messages made fit for JSON, whatever is in them: what user code logs or raises must not cost one."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,8 +14,10 @@ def make_plain(value: Any, depth: int = 0) -> Any:
     Surrogates in text become escapes such as `\\ud800`, other objects their repr (1,000 characters at most),
     which also stands for what is nested more than 100 levels deep.
     """
-    if value is None or isinstance(value, (bool, int, float)):
+    if value is None or isinstance(value, (bool, int)):
         return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode()
     if depth >= _MAX_DEPTH:
