@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from triggerdev import errors
@@ -70,34 +70,32 @@ class Core:
         return Context(tx, self.now, self._ids, self._rng, self.tasks)
 
     def state(self, names: Names) -> dict[str, Any]:
-        """Read everything that can be seen through the protocol."""
-        with self.store.read() as tx:
+        """Read everything that can be seen through the protocol; some of it only writers may ask for."""
+        with self.store.write() as tx:
             runs = tx.list_runs(RunFilter(), _ALL, None, None)
             return {
                 "runs": [_unnumbered(run) for run in runs],
                 "ops": {
-                    run.id: [asdict(op) for n in range(run.attempt + 1) for op in tx.get_ops(run.id, n)]
+                    run.id: [op for n in range(run.attempt + 1) for op in tx.get_ops(run.id, n)]
                     for run in runs
                 },
                 "batches": {
-                    name: (asdict(batch), tx.batch_items(name), list(map(asdict, tx.batch_errors(name))))
+                    name: (batch, tx.batch_items(name), tx.batch_errors(name))
                     for name, batch in sorted(tx.get_batches(names.batches).items())
                 },
-                "tokens": list(map(asdict, tx.list_tokens(TokenFilter(), _ALL, None, None))),
+                "tokens": tx.list_tokens(TokenFilter(), _ALL, None, None),
                 "token names": [tx.token_by_key(name, self.now) for name in names.token_names],
-                "keys": {str(pair): asdict(row) for pair, row in sorted(tx.get_keys(names.keys).items())},
-                "schedules": list(map(asdict, tx.schedules())),
+                "keys": tx.get_keys(names.keys),
+                "schedules": tx.schedules(),
                 "workers": sorted(tx.expired_workers(_FOREVER)),
-                "logs": [
-                    {**asdict(entry), "seq": None} for run in runs for entry in tx.read_logs(run.id, 0, _ALL)
-                ],
+                "logs": [replace(entry, seq=0) for run in runs for entry in tx.read_logs(run.id, 0, _ALL)],
                 "due": [tx.next_due(with_schedules=with_schedules) for with_schedules in (True, False)],
             }
 
 
-def _unnumbered(run: Run) -> dict[str, Any]:
-    """Describe a run without its number: a store may leave gaps after a transaction that was rolled back."""
-    return {**asdict(run), "seq": None}
+def _unnumbered(run: Run) -> Run:
+    """Leave a run's number out: a store may leave gaps after a transaction that was rolled back."""
+    return replace(run, seq=0)
 
 
 def _plain(answer: Any) -> Any:
@@ -112,7 +110,7 @@ def described(effects: Effects) -> dict[str, Any]:
     """Describe effects. What concerns different runs may come in any order, what concerns one may not."""
     return {
         "messages": _by(effects.messages, lambda pair: (pair[0], _run_of(pair[1]))),
-        "events": _by([asdict(event) for event in effects.events], lambda event: event["run"]),
+        "events": _by(effects.events, lambda event: event.run),
         "changed": sorted(effects.changed),
         "logged": effects.logged,
         "due_at": effects.due_at,

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tests.model.commands import COMMANDS, QUESTIONS
 from tests.model.core import Core, Names
-from tests.model.stores import MEMORY, STORES
+from tests.store.backends import make_backend
 from triggerdev import _json
 from triggerdev.engine.model import Run, RunFilter, Status, TokenFilter
 from triggerdev.engine.store.memory import MemoryStore
 from triggerdev.protocol import Manifest, TaskInfo
 
+MEMORY = Path("/dev/shm")  # a disk in memory, where there is one: thousands of commits, none to be kept
 SECOND, MINUTE = 1_000, 60_000
 BOOM = {"type": "BUILT_IN_ERROR", "name": "ValueError", "message": "boom", "stackTrace": ""}
 KILLED = {"type": "INTERNAL_ERROR", "code": "TASK_PROCESS_SIGSEGV", "message": "it is gone"}
@@ -90,10 +92,11 @@ changes = st.lists(
 class Comparison:
     """The cores, what was done to them, and how often each kind of command has succeeded."""
 
-    def __init__(self, seed: int, succeeded: Counter[str]) -> None:
+    def __init__(self, seed: int, stores: Sequence[str], succeeded: Counter[str]) -> None:
         self.folder = Path(tempfile.mkdtemp(dir=MEMORY if MEMORY.is_dir() else None))
+        self.backends = {name: make_backend(name, self.folder) for name in stores}
         self.model = Core(MemoryStore(), seed)
-        self.others = {name: Core(make(self.folder), seed) for name, make in STORES.items()}
+        self.others = {name: Core(backend.make(), seed) for name, backend in self.backends.items()}
         self.names = Names([], [(each, key) for each in TASKS for key in KEYS], TOKENS)
         self.succeeded = succeeded
         self._batches: set[str] = set()
@@ -105,6 +108,8 @@ class Comparison:
     def close(self) -> None:
         for core in self.cores:
             core.store.close()
+        for backend in self.backends.values():
+            backend.close()
         shutil.rmtree(self.folder)
 
     def do(self, name: str, label: str = "", /, **args: Any) -> Any:
@@ -155,6 +160,8 @@ def assert_equal(here: Any, there: Any, what: str) -> None:
 
 def difference(here: Any, there: Any, path: str = "") -> str:
     """Name the first place where two values differ, with both sides."""
+    if is_dataclass(here) and is_dataclass(there):
+        return difference(vars_of(here), vars_of(there), path)
     if isinstance(here, dict) and isinstance(there, dict):
         for key in {**here, **there}:
             if here.get(key) != there.get(key):
@@ -166,6 +173,10 @@ def difference(here: Any, there: Any, path: str = "") -> str:
     return f"{path or 'the top'}: {here!r:.400} and {there!r:.400}"
 
 
+def vars_of(row: Any) -> dict[str, Any]:
+    return {each.name: getattr(row, each.name) for each in fields(row)}
+
+
 def has_runs(machine: "StoreMachine") -> bool:
     return bool(machine.both.runs())
 
@@ -173,11 +184,12 @@ def has_runs(machine: "StoreMachine") -> bool:
 class StoreMachine(RuleBasedStateMachine):
     """Anything may be asked in any order; `pick` chooses among the runs to which it can happen."""
 
+    stores: Sequence[str] = ("sqlite",)
     succeeded: Counter[str] = Counter()
 
     def __init__(self) -> None:
         super().__init__()
-        self.both = Comparison(0, self.succeeded)
+        self.both = Comparison(0, self.stores, self.succeeded)
         self.ops = 0
 
     def teardown(self) -> None:

@@ -2,15 +2,19 @@
 
 import os
 import random
+from collections import Counter
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.model.machine import StoreMachine, difference, tour
+from tests.store.backends import make_backend
 
-STEPS = 50
-OPERATIONS = int(os.environ.get("TRIGGER_MODEL_OPERATIONS", "2000"))
+STEPS = 50  # of one example; a step is a command and a few questions
+_ASKED = os.environ.get("TRIGGER_MODEL_OPERATIONS")
+OPERATIONS = {"sqlite": int(_ASKED or 2000), "postgres": int(_ASKED or 500)}
 SEED = int(os.environ.get("TRIGGER_MODEL_SEED", "0")) or random.SystemRandom().randrange(1, 2**32)
 EVERY_KIND = {
     *("activate", "trigger", "replay", "reschedule", "cancel", "add_tags", "change_metadata", "count_up"),
@@ -24,35 +28,48 @@ EVERY_KIND = {
 }
 
 
-def test_all_stores_agree_on_random_commands() -> None:
-    """Set TRIGGER_MODEL_OPERATIONS for a longer run and TRIGGER_MODEL_SEED to repeat one."""
+@pytest.fixture(params=OPERATIONS)
+def machine(request: pytest.FixtureRequest, tmp_path: Path) -> type[StoreMachine]:
+    """The machine for one store; skips where it cannot be had."""
+    kind: str = request.param
+    make_backend(kind, tmp_path).close()
+
+    class Machine(StoreMachine):
+        stores = (kind,)
+        succeeded: Counter[str] = Counter()
+
+    return Machine
+
+
+def test_a_store_agrees_with_memory_on_random_commands(machine: type[StoreMachine]) -> None:
+    """TRIGGER_MODEL_OPERATIONS sets how many there are, TRIGGER_MODEL_SEED repeats a run."""
+    (kind,) = machine.stores
+    operations = OPERATIONS[kind]
     chosen = settings(
-        max_examples=max(1, OPERATIONS // STEPS),
+        max_examples=max(1, operations // STEPS),
         stateful_step_count=STEPS,
         deadline=None,
         database=None,
         phases=[Phase.generate, Phase.shrink],
         suppress_health_check=list(HealthCheck),
     )
-    again = f"TRIGGER_MODEL_SEED={SEED} TRIGGER_MODEL_OPERATIONS={OPERATIONS} python -m pytest tests/model"
+    again = f"TRIGGER_MODEL_SEED={SEED} TRIGGER_MODEL_OPERATIONS={operations} pytest tests/model -k {kind}"
     try:
-        run_state_machine_as_test(seed(SEED)(StoreMachine), settings=chosen)
+        run_state_machine_as_test(seed(SEED)(machine), settings=chosen)
     except Exception as error:
         error.add_note(f"seed {SEED}; to repeat: {again}")
         raise
-    done = sum(count for kind, count in StoreMachine.succeeded.items() if not kind.endswith("accepted"))
-    assert done > OPERATIONS // 2
+    done = sum(count for name, count in machine.succeeded.items() if not name.endswith("accepted"))
+    assert done > operations // 2
 
 
-def test_all_stores_agree_on_each_kind_of_command() -> None:
-    before = StoreMachine.succeeded.copy()
-    machine = StoreMachine()
+def test_a_store_agrees_with_memory_on_each_kind_of_command(machine: type[StoreMachine]) -> None:
+    made = machine()
     try:
-        tour(machine)
+        tour(made)
     finally:
-        machine.teardown()
-    succeeded = StoreMachine.succeeded - before
-    assert EVERY_KIND - {kind for kind, count in succeeded.items() if count} == set()
+        made.teardown()
+    assert EVERY_KIND - {kind for kind, count in machine.succeeded.items() if count} == set()
 
 
 @pytest.mark.parametrize(
