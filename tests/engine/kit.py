@@ -186,6 +186,7 @@ class EngineKit:
         self, backend: Backend, tasks: Sequence[TaskInfo], queues: Sequence[QueueInfo], seed: int
     ) -> None:
         self.backend = backend
+        self.worker_name = "w1"
         self.clock = VirtualClock()
         self.events: list[RunEvent] = []
         self.tasks, self.queues = tasks, queues
@@ -212,7 +213,7 @@ class EngineKit:
         await self.engine.start()
         if activate:
             await self.activate(*self.tasks, queues=self.queues)
-        self.worker = Worker(self.engine)
+        self.worker = Worker(self.engine, self.worker_name)
 
     async def close(self) -> None:
         await self.engine.stop()

@@ -1,5 +1,6 @@
 """The stores that the tests run on: how to make one, and how to look into it from beside."""
 
+import functools
 import os
 import sqlite3
 from pathlib import Path
@@ -53,12 +54,16 @@ class PostgresBackend:
 
     def __init__(self, url: str, schema: str = SCHEMA) -> None:
         self.url, self.schema = url, schema
-        postgres.migrate(url, schema=schema)
-        self._reader = psycopg.connect(url, autocommit=True)
-        self._reader.execute(sql.SQL("SET search_path = {}").format(sql.Identifier(schema)))
+        self._reader = _beside(url, schema)
         tables = self.query("SELECT tablename FROM pg_tables WHERE schemaname = ?", schema)
-        names = [sql.Identifier(name) for (name,) in tables if name != "migrations"]
-        self._reader.execute(sql.SQL("TRUNCATE {} RESTART IDENTITY").format(sql.SQL(", ").join(names)))
+        self._reader.execute(
+            sql.SQL("").join(
+                sql.SQL("DELETE FROM {};").format(sql.Identifier(name))
+                for (name,) in tables
+                if name != "migrations"
+            )
+        )
+        self._reader.execute("SELECT setval(pg_get_serial_sequence('runs', 'seq'), 1, false)")
 
     def make(self) -> PostgresStore:
         return PostgresStore(self.url, schema=self.schema)
@@ -67,7 +72,16 @@ class PostgresBackend:
         return self._reader.execute(text.replace("?", "%s").encode(), values or None).fetchall()
 
     def close(self) -> None:
-        self._reader.close()
+        """Do nothing: the next test uses the connection again."""
+
+
+@functools.cache
+def _beside(url: str, schema: str) -> "psycopg.Connection[tuple[Any, ...]]":
+    """Make a schema, once, and a connection to it beside those of the store."""
+    postgres.migrate(url, schema=schema)
+    connection = psycopg.connect(url, autocommit=True)
+    connection.execute(sql.SQL("SET search_path = {}").format(sql.Identifier(schema)))
+    return connection
 
 
 def make_backend(kind: str, folder: Path) -> Backend:

@@ -36,6 +36,12 @@ COMMANDS: Table = {
             "replay": Command("triggerdev.cli.runs_replay:replay", "Run it again with the same payload."),
         },
     ),
+    "db": Group(
+        "The server's database.",
+        {
+            "migrate": Command("triggerdev.cli.db:migrate", "Bring PostgreSQL's tables to this version."),
+        },
+    ),
     "config": Command("triggerdev.cli.config:app", "Check, show and describe the configuration."),
     "doctor": Command("triggerdev.cli.doctor:doctor", "Check the machine and the project."),
     "completion": Command("triggerdev.cli.completion:completion", "Print a shell's completion script."),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from triggerdev.engine.commands import timers
+from triggerdev.engine.committer import StoppedError
 from triggerdev.engine.context import Context, Effects
 from triggerdev.engine.store.protocol import Tx
 from triggerdev.engine.store.shared import News, SharedStore, SharedTx
@@ -113,5 +114,5 @@ def take_over(ctx: Context, worker: str) -> None:
 
 def _log_failure(future: "asyncio.Future[Any]") -> None:
     error = None if future.cancelled() else future.exception()
-    if error is not None:
+    if error is not None and not isinstance(error, StoppedError):
         _log.warning("messages from other servers cannot be read: %s", error)

@@ -1,7 +1,9 @@
 """The stores: SQLite in one file, PostgreSQL for many servers."""
 
 from pathlib import Path
+from types import ModuleType
 
+from triggerdev import errors
 from triggerdev.engine.store.protocol import Store
 
 _SCHEMES = ("postgresql://", "postgres://")
@@ -12,32 +14,37 @@ def open_store(where: str | Path) -> Store:
 
     Raises UsageError for a URL that cannot be used, or if the extra `postgres` is not installed.
     """
-    if isinstance(where, str) and where.startswith(_SCHEMES):
-        return _postgres(where)
     if isinstance(where, str) and "://" in where:
-        from triggerdev import errors
-
-        scheme = where.partition("://")[0]
-        raise errors.UsageError(
-            f"TRIGGER_DATABASE_URL begins with {scheme!r}: it must be postgresql:// (without it: SQLite)."
-        )
+        store: Store = _postgres(where).PostgresStore(where)
+        return store
     from triggerdev.engine.store.sqlite import SqliteStore
 
     return SqliteStore(Path(where))
 
 
-def _postgres(url: str) -> Store:
-    try:
-        import psycopg as _psycopg  # noqa: F401 - only to see if it is there
-    except ImportError as error:
-        from triggerdev import errors
+def migrate(url: str) -> tuple[int, list[str]]:
+    """Bring a PostgreSQL database's schema to this version's; returns its number and what was applied.
 
+    Raises UsageError as `open_store` does, StorageUnavailableError, EnvironmentProblemError.
+    """
+    version, applied = _postgres(url).migrate(url)
+    return version, applied
+
+
+def _postgres(url: str) -> ModuleType:
+    """Import the PostgreSQL store, which needs a driver that not everybody has."""
+    if not url.startswith(_SCHEMES):
+        scheme = url.partition("://")[0] if "://" in url else ""
+        raise errors.UsageError(
+            f"TRIGGER_DATABASE_URL begins with {scheme!r}: it must be postgresql:// (without it: SQLite)."
+        )
+    try:
+        from triggerdev.engine.store import postgres
+    except ImportError as error:
         raise errors.UsageError(
             "TRIGGER_DATABASE_URL needs a driver for PostgreSQL: pip install 'triggerdev[postgres]'."
         ) from error
-    from triggerdev.engine.store.postgres import PostgresStore
-
-    return PostgresStore(url)
+    return postgres
 
 
-__all__ = ["open_store"]
+__all__ = ["migrate", "open_store"]
