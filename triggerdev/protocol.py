@@ -7,7 +7,7 @@ process. All times are milliseconds since the epoch, all durations milliseconds.
 with an old one is refused.
 
 Engine -> worker     Start Resume OpDone Reply Cancel Evict
-Worker -> engine     Op Park Done Evicted Lost LogBatch
+Worker -> engine     Op Park Wake Done Evicted Lost LogBatch
 Version process      Load -> (importing) -> Loaded | LoadFailed;  Fork -> Forked | unforkable;  Exited
 Worker process       (welcome) (taken) (blocked, unblocked) (ping -> pong) (shutdown)
 
@@ -283,6 +283,14 @@ class Park(TypedDict):
     token: int
     ops: list[str]
     usage_ms: int
+
+
+class Wake(TypedDict):
+    """A timer of a parked run's own code is due: it needs a slot again, and is answered by Resume."""
+
+    t: Literal["wake"]
+    run: str
+    token: int
 
 
 class Done(TypedDict, total=False):

@@ -165,10 +165,11 @@ class AsyncEngine(Engine):
         elif message["t"] == "park" and self.auto_resume:
             self.resume()
 
-    def resume(self) -> None:
+    def resume(self, ops: list[OpRecord] | None = None) -> None:
         """Complete the waits that are not held, and let the run go on under a new token."""
-        ops = self.complete_waits()
-        if ops:
+        woken = ops is not None
+        ops = self.complete_waits() if ops is None else ops
+        if ops or woken:
             self._token += 1
             old = self._token - 1
             message = {"t": "resume", "run": "run_1", "old": old, "token": self._token, "ops": ops}

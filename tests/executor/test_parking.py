@@ -71,6 +71,78 @@ async def test_a_run_beside_a_timer_of_its_own_is_not_parked(registry: Registry)
     assert engine.sent("park") == []
 
 
+async def test_a_run_beside_a_long_timer_waits_without_a_slot(registry: Registry) -> None:
+    beats: list[str] = []
+
+    async def beat() -> None:
+        while True:
+            beats.append("beat")
+            await asyncio.sleep(0.02)
+
+    @task
+    async def beating() -> str:
+        heart = asyncio.create_task(beat())
+        try:
+            async with asyncio.timeout(600):
+                await wait.for_token("late")
+        finally:
+            heart.cancel()
+        return "done"
+
+    engine = AsyncEngine(registry)
+    engine.auto_resume = False
+    engine.executor.patience_seconds = 0.03
+    engine.start("beating")
+    await engine.until("park")
+    heard = len(beats)
+    assert (await engine.until("wake"))["token"] == 1  # its timer is due: it asks for a slot
+    assert len(beats) == heard
+    engine.resume([])
+    await engine.until("park", 2)
+    assert len(beats) > heard
+    engine.resume()
+    assert output_of(await engine.until("done")) == "done"
+
+
+async def test_a_timeout_that_passes_while_a_run_is_parked_is_raised_once_it_goes_on(
+    registry: Registry,
+) -> None:
+    @task
+    async def impatient() -> str:
+        try:
+            async with asyncio.timeout(0.05):
+                await wait.for_token("never")
+        except TimeoutError:
+            return "gave up"
+        return "?"
+
+    engine = AsyncEngine(registry)
+    engine.auto_resume = False
+    engine.executor.patience_seconds = 0.01
+    engine.start("impatient")
+    await engine.until("wake")
+    assert engine.sent("done") == []
+    engine.resume([])
+    assert output_of(await engine.until("done")) == "gave up"
+
+
+async def test_cancelling_a_run_with_a_timer_that_is_due(registry: Registry) -> None:
+    @task(on_cancel=lambda: asyncio.sleep(0.01))
+    async def sleepy() -> None:
+        try:
+            await asyncio.gather(wait.for_token("never"), asyncio.sleep(0.05))
+        finally:
+            await asyncio.sleep(0.01)
+
+    engine = AsyncEngine(registry)
+    engine.auto_resume = False
+    engine.executor.patience_seconds = 0.01
+    engine.start("sleepy")
+    await engine.until("wake")
+    engine.executor.handle({"t": "cancel", "run": "run_1", "token": 1, "reason": "cancelled"})
+    assert (await engine.until("done"))["outcome"] == "cancelled"
+
+
 async def test_a_parked_run_goes_on_under_its_new_token_only(registry: Registry) -> None:
     @task
     async def sleepy() -> str:

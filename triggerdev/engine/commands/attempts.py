@@ -178,6 +178,17 @@ def park(ctx: Context, message: Message) -> bool:
     return True
 
 
+def wake(ctx: Context, message: Message) -> None:
+    """Give a parked run a slot again for a timer of its own: after the runs that are queued already.
+
+    Otherwise runs that only look at the time would take the slot from each other, and from their children.
+    """
+    run = holder(ctx, message)
+    if run is not None and run.status is Status.WAITING:
+        finish.wake(ctx, run)
+        run.score = ctx.now - round(run.priority * 1000)
+
+
 def evicted(ctx: Context, message: Message) -> bool:
     """Note that a parked run has left its process; it will start from its record."""
     run = ctx.find(message["run"])

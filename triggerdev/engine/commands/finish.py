@@ -75,6 +75,8 @@ def complete_op(ctx: Context, op: OpRow, result: Any) -> None:
         ctx.tell(run.worker, message)
     elif run.status is Status.WAITING:
         wake(ctx, run)
+    elif run.resuming:  # woken by a timer of its own, which has to queue
+        make_resumable(ctx, run)
 
 
 def wake(ctx: Context, run: Run) -> None:

@@ -15,13 +15,15 @@ from triggerdev.worker.executor.session import cannot_start
 
 GRACE_SECONDS = 5.0
 FLUSH_SECONDS = 1.0
+PATIENCE_SECONDS = 1.0
 
 
 class AsyncExecutor:
     """Executes the coroutine tasks of a project on the running loop; its messages go to a channel.
 
     `grace_seconds`: how long a run may take to unwind before the signal is repeated, and again before it is
-    given up. `flush_seconds`: how long metadata changes may wait for others.
+    given up. `flush_seconds`: how long metadata changes may wait for others. `patience_seconds`: how long a
+    run that waits keeps its slot because of timers of its own.
     """
 
     def __init__(self, project: Project, channel: Channel) -> None:
@@ -32,6 +34,7 @@ class AsyncExecutor:
         self.candidates: set[AsyncSession] = set()
         self.grace_seconds = GRACE_SECONDS
         self.flush_seconds = FLUSH_SECONDS
+        self.patience_seconds = PATIENCE_SECONDS
         self._runs: dict[str, AsyncSession] = {}
         self._asked: dict[int, tuple[AsyncSession, PendingOp, bool]] = {}
         self._numbers = itertools.count(1)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from triggerdev import errors
@@ -14,6 +15,7 @@ from triggerdev.worker.executor.branches import (
     NO_RUN,
     Branch,
     current_branch,
+    is_asleep,
     joins_branches,
     waits_for_branches,
 )
@@ -59,6 +61,10 @@ class AsyncSession(AttemptSession):
         self._flush_timer: asyncio.TimerHandle | None = None
         self._hooks_running = False
         self._held: list[tuple[str, Any]] = []
+        self._patience: asyncio.TimerHandle | None = None
+        self._patience_is_over = False
+        self._due_timers: list[Callable[[], Any]] = []
+        self._is_ending = False
 
     def begin(self) -> None:
         """Start executing."""
@@ -183,13 +189,16 @@ class AsyncSession(AttemptSession):
         if not self.pending or self.parked or self.ended or self.signal is not None:
             self._executor.candidates.discard(self)
             return
-        if self._unanswered or self._hooks_running or self._has_timers():
+        if self._unanswered or self._hooks_running:
+            return
+        if self._has_timers() and not self._is_patient_enough():
             return
         if len(self._branches) > 1 and self._calm < _CALM_TURNS:
             self._calm += 1
             self._loop.call_soon(_nothing, context=NO_RUN)  # so that there is another turn
             return
         futures = {id(entry.future) for entry in self.pending.values()}
+        self._patience_is_over = False
         if all(self._is_at_rest(branch, futures) for branch in self._branches):
             self._executor.candidates.discard(self)
             self._park()
@@ -200,7 +209,39 @@ class AsyncSession(AttemptSession):
             return False
         if id(future) in futures:
             return True
-        return len(self._branches) > 1 and waits_for_branches(branch, future)
+        return len(self._branches) > 1 and (waits_for_branches(branch, future) or is_asleep(branch))
+
+    def _is_patient_enough(self) -> bool:
+        """Let a run with timers keep its slot for a while; then it waits without one until they are due."""
+        if self._patience_is_over:
+            return True
+        self._executor.candidates.discard(self)
+        if self._patience is None:
+            later = self._loop.call_later
+            self._patience = later(self._executor.patience_seconds, self._lose_patience, context=NO_RUN)
+        return False
+
+    def _lose_patience(self) -> None:
+        self._patience = None
+        if self.pending and not self.parked and not self.ended:
+            self._patience_is_over = True
+            self._executor.candidates.add(self)
+
+    def hold(self, call: Callable[[], None]) -> bool:
+        """Keep a timer that is due until the run has a slot again, and ask for one; false if it has one."""
+        if not self.parked or self._is_ending:
+            return False
+        variables = contextvars.copy_context()
+        self._due_timers.append(lambda: self._loop.call_soon(call, context=variables))
+        if len(self._due_timers) == 1:
+            self.send({"t": "wake", "run": self.id, "token": self.token})
+        return True
+
+    def _go_on(self) -> None:
+        """Let the timers that became due meanwhile act, after the results that came with the resume."""
+        due, self._due_timers = self._due_timers, []
+        for call_soon in due:
+            call_soon()
 
     def _has_timers(self) -> bool:
         if self.timers:
@@ -242,6 +283,8 @@ class AsyncSession(AttemptSession):
         for op in ops:
             if op["done"]:
                 self.deliver(op["op"], op.get("result"))
+        if not self._hooks_running:
+            self._go_on()
 
     def _run_hooks(self, name: str, then: Any) -> None:
         """Run on_wait or on_resume hooks in a task of their own; results are held back meanwhile."""
@@ -260,6 +303,8 @@ class AsyncSession(AttemptSession):
                 held, self._held = self._held, []
                 for op_id, result in held:
                     self.deliver(op_id, result)
+                if not self.parked:
+                    self._go_on()
 
         self._start_apart(hooks(), name)
 
@@ -301,6 +346,7 @@ class AsyncSession(AttemptSession):
     def cancel(self, reason: str) -> None:
         """Call on_cancel hooks for a bounded time, then end the run."""
         signal = errors.RunCancelled("The run was cancelled.")
+        self._is_ending = True
         if self.signal is not None or not self.attempt.has_hooks("on_cancel"):
             self.end(signal)
             return
@@ -318,6 +364,7 @@ class AsyncSession(AttemptSession):
         if self.signal is not None or self.ended:
             return
         self.signal = signal
+        self._is_ending = True
         self._disarm()
         self._ring()
         later = self._loop.call_later
@@ -343,8 +390,9 @@ class AsyncSession(AttemptSession):
         if self.ended:
             return
         self._disarm()
-        if self._flush_timer is not None:
-            self._flush_timer.cancel()
+        for timer in (self._flush_timer, self._patience):
+            if timer is not None:
+                timer.cancel()
         if self.signal is None:
             self.send_changes()
         self.ended = True

@@ -113,9 +113,12 @@ def follow(loop: Any, after_turn: Callable[[], None]) -> None:
             return call_at(when, callback, *args, context=context)
 
         def fire() -> None:
+            if session.hold(fire):
+                return
             session.timers.pop(id(handle), None)
-            session.stir()
-            callback(*args)
+            if not handle.cancelled():  # since it was held
+                session.stir()
+                callback(*args)
 
         handle = call_at(when, fire, context=context)
         session.timers[id(handle)] = handle
@@ -135,6 +138,12 @@ def joins_branches(branch: Branch, future: Any) -> bool:
         return True
     inner, _ = _innermost(branch)
     return _file(inner) in _JOINS and inner.cr_code.co_name != "sleep"
+
+
+def is_asleep(branch: Branch) -> bool:
+    """Say whether a branch is in asyncio.sleep."""
+    inner, _ = _innermost(branch)
+    return _file(inner) == asyncio.tasks.__file__ and inner.cr_code.co_name == "sleep"
 
 
 def waits_for_branches(branch: Branch, future: Any) -> bool:
