@@ -14,7 +14,7 @@ from tests.store.backends import make_backend
 
 STEPS = 50  # of one example; a step is a command and a few questions
 _ASKED = os.environ.get("TRIGGER_MODEL_OPERATIONS")
-OPERATIONS = {"sqlite": int(_ASKED or 2000), "postgres": int(_ASKED or 500)}
+OPERATIONS = {"sqlite": int(_ASKED or 2000), "postgres": int(_ASKED or 300)}
 SEED = int(os.environ.get("TRIGGER_MODEL_SEED", "0")) or random.SystemRandom().randrange(1, 2**32)
 EVERY_KIND = {
     *("activate", "trigger", "replay", "reschedule", "cancel", "add_tags", "change_metadata", "count_up"),
