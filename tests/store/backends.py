@@ -12,6 +12,7 @@ from psycopg import sql
 
 from tests.store import postgres_server
 from triggerdev.engine.store import postgres
+from triggerdev.engine.store.memory import MemoryStore
 from triggerdev.engine.store.postgres import PostgresStore
 from triggerdev.engine.store.protocol import Store
 from triggerdev.engine.store.sqlite import SqliteStore
@@ -84,8 +85,26 @@ def _beside(url: str, schema: str) -> "psycopg.Connection[tuple[Any, ...]]":
     return connection
 
 
+class MemoryBackend:
+    """One store object, which keeps its data when it is closed."""
+
+    def __init__(self) -> None:
+        self._store = MemoryStore()
+
+    def make(self) -> Store:
+        return self._store
+
+    def query(self, text: str, *values: Any) -> list[tuple[Any, ...]]:
+        raise AssertionError("a store in memory has no SQL")
+
+    def close(self) -> None:
+        """Do nothing: there is nothing but the object."""
+
+
 def make_backend(kind: str, folder: Path) -> Backend:
     """Make a store's place by name, empty. Skips the test where there is no PostgreSQL."""
+    if kind == "memory":
+        return MemoryBackend()
     if kind not in STORES:
         pytest.skip(f"TRIGGER_TEST_STORES={','.join(STORES)} leaves {kind} out")
     if kind == "postgres":

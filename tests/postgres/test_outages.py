@@ -1,0 +1,131 @@
+"""The database goes away: in the middle of a transaction, while a commit is under way, with everything."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import psycopg
+import pytest
+
+from tests.engine.kit import EngineKit, item, manifest, task
+from tests.postgres.busy import BusyWorker, Ledger
+from tests.store.backends import PostgresBackend
+from tests.store.postgres_server import Server
+from triggerdev import errors
+from triggerdev.engine.engine import Engine
+from triggerdev.engine.store import postgres_connection
+from triggerdev.engine.store.postgres import PostgresStore
+
+Pair = tuple[EngineKit, EngineKit]
+CRASHES, RUNS = 3, 900
+
+
+def store_of(kit: EngineKit) -> PostgresStore:
+    assert isinstance(kit.store, PostgresStore)
+    return kit.store
+
+
+async def test_a_commit_whose_answer_is_lost_is_not_repeated(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kit, _ = pair
+    await kit.settled()
+    send = store_of(kit)._send_commit
+    lost: list[postgres_connection.Connection] = []
+
+    def lose_the_answer(connection: postgres_connection.Connection) -> None:
+        send(connection)
+        if not lost:
+            lost.append(connection)
+            connection.close()
+            raise psycopg.OperationalError("the connection was lost behind the commit")
+
+    monkeypatch.setattr(store_of(kit), "_send_commit", lose_the_answer)
+    made = await kit.engine.trigger(item("job"))
+    assert len(lost) == 1
+    assert kit.query("SELECT id FROM runs") == [(made.id,)]
+
+
+async def test_a_commit_that_did_not_happen_is_repeated(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    kit, _ = pair
+    await kit.settled()
+    send = store_of(kit)._send_commit
+    lost: list[postgres_connection.Connection] = []
+
+    def lose_the_commit(connection: postgres_connection.Connection) -> None:
+        if not lost:
+            lost.append(connection)
+            connection.close()
+        send(connection)
+
+    monkeypatch.setattr(store_of(kit), "_send_commit", lose_the_commit)
+    made = await kit.engine.trigger(item("job"))
+    assert len(lost) == 1
+    assert kit.query("SELECT id FROM runs") == [(made.id,)]
+
+
+async def test_a_connection_that_is_ended_in_a_transaction_costs_nothing(pair: Pair) -> None:
+    kit, _ = pair
+    await kit.settled()
+    ended: list[tuple[object, ...]] = []
+
+    def end_connections(point: str) -> None:
+        if point == "before_commit" and not ended:
+            ended.extend(
+                kit.query(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE application_name = 'triggerdev' AND pid <> pg_backend_pid()"
+                )
+            )
+
+    kit.crash_point = end_connections
+    runs = await asyncio.gather(*(kit.trigger() for _ in range(20)))
+    assert len(ended) >= 6  # a writer, a reader and a listener of each server
+    assert sorted(runs) == sorted(run for (run,) in kit.query("SELECT id FROM runs"))
+    for run in runs:
+        assert (await kit.run(run)).id == run
+
+
+async def test_a_database_that_stays_away_is_named_without_its_password(database: PostgresBackend) -> None:
+    url = "postgresql://someone:hunter2@127.0.0.1:1/nowhere"
+    with pytest.raises(errors.StorageUnavailableError, match=r"127\.0\.0\.1:1, database nowhere") as caught:
+        await Engine(PostgresStore(url, patience=0)).start()
+    assert "hunter2" not in str(caught.value)
+    assert "someone" not in str(caught.value)
+
+
+@contextlib.asynccontextmanager
+async def serving(url: str, name: str, ledger: Ledger) -> AsyncIterator[Engine]:
+    engine = Engine(PostgresStore(url))
+    await engine.start()
+    version = await engine.next_version()
+    await engine.activate(version, manifest(task("job")))
+    BusyWorker(engine, name, ledger)
+    try:
+        yield engine
+    finally:
+        await engine.stop()
+
+
+async def test_crashes_of_the_database_under_load_lose_and_double_nothing(database: PostgresBackend) -> None:
+    server, ledger = Server(), Ledger()
+    try:
+        async with serving(server.url, "a", ledger) as first, serving(server.url, "b", ledger) as second:
+            calls = [
+                asyncio.create_task(engine.trigger(item("job", n)))
+                for n in range(RUNS // 2)
+                for engine in (first, second)
+            ]
+            for n in range(CRASHES):
+                await ledger.all_finished(RUNS // (CRASHES + 1) * n + 1)
+                await asyncio.to_thread(server.crash)
+                await asyncio.to_thread(server.start)
+            accepted = {made.id for made in await asyncio.gather(*calls)}
+            await ledger.all_finished(RUNS)
+        with psycopg.connect(server.url, options="-c search_path=triggerdev") as connection:
+            rows = connection.execute("SELECT id, status FROM runs").fetchall()
+        assert len(accepted) == RUNS
+        assert dict(rows) == dict.fromkeys(accepted, "COMPLETED_SUCCESSFULLY")
+        assert set(ledger.finished.values()) == {1}
+    finally:
+        server.stop()
