@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.model.machine import StoreMachine, difference, tour
+from tests.model.machine import StoreMachine, difference
+from tests.model.tour import tour
 from tests.store.backends import make_backend
 
 STEPS = 50  # of one example; a step is a command and a few questions

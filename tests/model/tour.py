@@ -1,0 +1,45 @@
+"""Every kind of command once, in an order in which each succeeds."""
+
+from tests.model.machine import TOKENS, StoreMachine
+
+
+def tour(machine: StoreMachine) -> None:
+    """Do everything once in an order in which it succeeds."""
+    own = [{"type": "set", "key": "x", "value": 1}]
+    machine.begin(version=0)
+    machine.activate(version=1)
+    machine.trigger(name="job", options={"idempotencyKey": "k1"}, value=1)
+    machine.claim(worker="w2", room=4, sync_room=1)
+    machine.create_token(timeout="2m", name="payment", ttl=None, tags=["a"])
+    for name in TOKENS:
+        machine.wait_for_token(pick=1, name=name, timeout=None, parks=False)
+        machine.complete_token(name=name, value="yes")
+    for completes in (False, True):
+        machine.token_operation(pick=1, name="payment", completes=completes)
+    machine.trigger_child(pick=1, child="child", options={}, parks=False)
+    for waits in (False, True):
+        machine.trigger_batch(pick=1, tasks=["job", "child"], options={}, key=None, waits=waits, parks=False)
+    machine.describe(pick=1, tags=["b"], own=own, root=own)
+    machine.add_tags(pick=1, tags=["c"])
+    machine.change_metadata(pick=1, own=own, scope="operations")
+    machine.wait(pick=1, seconds=30, until=False, parks=True)
+    machine.evict(pick=1)
+    machine.pass_time(seconds=60)
+    machine.complete(pick=1, value=1)
+    machine.crash(pick=1)
+    machine.lose(pick=1)
+    for outcome in ("failed", "timed_out", "cancelled"):
+        machine.end(pick=1, skip=False, outcome=outcome)
+    machine.say_something_stale(pick=1, kind="done", worker="w1")
+    machine.log(pick=1, text="a", data=True)
+    machine.create_batch(count=2, key="k1", ttl=None)
+    batch = machine.both.names.batches[-1]
+    machine.both.do("add_items", batch=batch, items=[(0, "job", {}), (1, "nope", {})])
+    machine.both.ask("retrieve_batch", batch_id=batch)
+    machine.reschedule(pick=1, delay="1h")
+    machine.replay(pick=1, options={})
+    machine.cancel(pick=1)
+    machine.sweep(alive=["w1"])
+    machine.list_runs(pick=1, status=[], task=[], tag=[], is_test=None, size=2, direction="after")
+    machine.list_tokens(pick=1, status="COMPLETED", tags=[], name="payment")
+    machine.restart()
