@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.testing.plain_shapes import SHAPES as PLAIN_SHAPES
-from tests.testing.shapes import SHAPES, Shape, define_children, metadata_from_children
+from tests.testing.shapes import SHAPES, Shape, define_children
 from triggerdev import task, testing
 from triggerdev.testing.virtual import EngineOptions
 
@@ -63,12 +63,7 @@ async def execute(loss: Loss, **options: Any) -> End:
         )
 
 
-# What a child wrote is not fetched after a wait that was recorded as pending and is waited for again.
-STALE_METADATA = pytest.mark.xfail(reason="the copy of the metadata is older than the record", strict=False)
-PARAMETERS = [
-    pytest.param(body, id=body.__name__, marks=[STALE_METADATA] if body is metadata_from_children else [])
-    for body in (*SHAPES, *PLAIN_SHAPES)
-]
+PARAMETERS = [pytest.param(body, id=body.__name__) for body in (*SHAPES, *PLAIN_SHAPES)]
 
 
 @pytest.fixture(params=PARAMETERS)

@@ -45,7 +45,7 @@ class Session:
     async def flushed(self) -> None:
         """Wait until everything received so far is committed."""
         if self._task is not None:
-            await self._task
+            await asyncio.shield(self._task)  # who stops waiting does not stop what is being stored
 
     async def _drain(self) -> None:
         while self._inbox:

@@ -106,10 +106,11 @@ class AttemptSession(RunSession):
             if recorded["done"]:
                 self._take_metadata(recorded)
                 return recorded.get("result")
-            return await self.perform(op_id, kind, target, None)
-        self.record.go_live(node.path)
-        self.send_changes()
-        result = await self.perform(op_id, kind, target, args)
+            result = await self.perform(op_id, kind, target, None)
+        else:
+            self.record.go_live(node.path)
+            self.send_changes()
+            result = await self.perform(op_id, kind, target, args)
         if kind in protocol.WAITING_KINDS and self._metadata is not None:
             await self._refresh(f"{op_id}:r")
         return result
