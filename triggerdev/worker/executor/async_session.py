@@ -88,6 +88,8 @@ class AsyncSession(AttemptSession):
     def _branch_done(self, branch: "asyncio.Task[Any]") -> None:
         assert isinstance(branch, Branch)
         self._branches.discard(branch)
+        if self.signal is not None and not branch.cancelled():
+            branch.exception()  # the signal that ended it is no news, also where nobody awaits the branch
         self.stir()
         if branch is self._main_branch:
             self._outcome = self._outcome_of(branch)
