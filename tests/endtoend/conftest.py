@@ -1,0 +1,106 @@
+"""Projects written by a test, and a ledger that their tasks append to."""
+
+import time
+from collections.abc import Callable, Container
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from tests.dev.kit import Dev, Line
+
+PREAMBLE = """
+import asyncio, os, signal, subprocess, sys, threading, time
+from typing import Any
+from triggerdev import AbortTaskRunError, Context, Retry, metadata, task, tasks, wait
+
+LEDGER = os.environ.get("LEDGER", "")
+
+
+def note(ctx, what):
+    line = f"{ctx.run.id} {ctx.attempt.number} {os.getpid()} {what} {time.time_ns()}\\n"
+    descriptor = os.open(LEDGER, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(descriptor, line.encode())
+    os.close(descriptor)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the ledger: what an attempt of a run did, in which process, and when (ns)."""
+
+    run: str
+    attempt: int
+    pid: int
+    what: str
+    at: int
+
+
+class Project:
+    """A folder with a config, tasks and a ledger."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.ledger = root / "ledger.txt"
+        self.env = {"LEDGER": str(self.ledger)}
+
+    def write(self, path: str, text: str) -> None:
+        """Write a file of the project in one step, as an editor does."""
+        target = self.root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = target.with_name(f".{target.name}.draft")
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(target)
+
+    def entries(self) -> list[Entry]:
+        if not self.ledger.exists():
+            return []
+        lines = [line.split() for line in self.ledger.read_text(encoding="utf-8").splitlines()]
+        return [Entry(run, int(attempt), int(pid), what, int(at)) for run, attempt, pid, what, at in lines]
+
+    def killed(self, pid: int = 0) -> None:
+        """Write down that a process, or all of them, has been killed."""
+        with self.ledger.open("a", encoding="utf-8") as file:
+            file.write(f"- 0 {pid} killed {time.time_ns()}\n")
+
+    def most_at_once(self, tasks: Container[str]) -> int:
+        """Count how many runs among some were at most between their entries "enter" and "leave" at a time."""
+        inside: dict[str, int] = {}
+        most = 0
+        for entry in sorted(self.entries(), key=lambda entry: entry.at):
+            if entry.what == "enter" and entry.run in tasks:
+                inside[entry.run] = entry.pid
+                most = max(most, len(inside))
+            elif entry.what == "leave":
+                inside.pop(entry.run, None)
+            elif entry.what == "killed":
+                inside = {run: pid for run, pid in inside.items() if entry.pid not in (0, pid)}
+        return most
+
+
+async def happened(dev: Dev, event: str, count: int) -> list[Line]:
+    """Wait until so many runs have come to an event; gives their lines."""
+    found: list[Line] = []
+    position = 0
+    while len(found) < count:
+        line = await dev.line("run", after=position)
+        position = dev.lines.index(line, position) + 1
+        if line["event"] == event:
+            found.append(line)
+    return found
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Callable[..., Project]:
+    """Write a project: its tasks, more files by path, and lines of its config."""
+
+    def make(source: str, files: dict[str, str] | None = None, config: str = "") -> Project:
+        made = Project(tmp_path / "project")
+        made.write("trigger.config.toml", f'project = "test"\n{config}')
+        made.write("trigger/tasks.py", PREAMBLE + dedent(source))
+        for path, text in (files or {}).items():
+            made.write(path, text)
+        return made
+
+    return make
