@@ -64,6 +64,33 @@ async def test_a_commit_that_did_not_happen_is_repeated(pair: Pair, monkeypatch:
     assert kit.query("SELECT id FROM runs") == [(made.id,)]
 
 
+async def test_an_engine_that_does_not_know_of_its_commit_can_be_stopped(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kit, _ = pair
+    await kit.settled()
+    store, cut = store_of(kit), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def refuse() -> postgres_connection.Connection:
+        loop.call_soon_threadsafe(cut.set)
+        raise psycopg.OperationalError("nobody is there")
+
+    def lose(connection: postgres_connection.Connection) -> None:
+        monkeypatch.setattr(store._writer, "_connect", refuse)
+        connection.close()
+        raise psycopg.OperationalError("the connection was lost behind the commit")
+
+    monkeypatch.setattr(store, "_send_commit", lose)
+    call = asyncio.create_task(kit.engine.trigger(item("job")))
+    await cut.wait()
+    await kit.engine.stop()
+    with pytest.raises(errors.StorageUnavailableError, match="nobody is there"):
+        await call
+    assert kit.query("SELECT count(*) FROM runs") == [(0,)]
+    await kit.open()
+
+
 async def test_a_connection_that_is_ended_in_a_transaction_costs_nothing(pair: Pair) -> None:
     kit, _ = pair
     await kit.settled()

@@ -11,13 +11,15 @@ from triggerdev.engine.model import Status
 Pair = tuple[EngineKit, EngineKit]
 
 
-def without_room(*kits: EngineKit) -> None:
+async def without_room(*kits: EngineKit) -> None:
+    """Let the kits' own workers take no more runs, nor those that are being given out right now."""
     for kit in kits:
         kit.worker.room.update({"async": 0, "sync": 0})
+        await kit.settled()
 
 
 async def test_each_run_is_given_out_once(pair: Pair) -> None:
-    without_room(*pair)
+    await without_room(*pair)
     ledger = Ledger()
     for kit, name in zip(pair, ("busy-a", "busy-b"), strict=True):
         BusyWorker(kit.engine, name, ledger, room=7)
@@ -29,7 +31,7 @@ async def test_each_run_is_given_out_once(pair: Pair) -> None:
 
 
 async def test_a_concurrency_limit_holds_over_all_servers(pair: Pair) -> None:
-    without_room(*pair)
+    await without_room(*pair)
     ledger = Ledger()
     for kit, name in zip(pair, ("busy-a", "busy-b"), strict=True):
         BusyWorker(kit.engine, name, ledger, room=10, turns=20)
@@ -40,7 +42,7 @@ async def test_a_concurrency_limit_holds_over_all_servers(pair: Pair) -> None:
 
 
 async def test_each_slot_of_a_schedule_makes_one_run(pair: Pair) -> None:
-    without_room(*pair)
+    await without_room(*pair)
     for _ in range(40):
         pair[0].clock.advance(MINUTE)
         await asyncio.gather(*(kit.engine.tick() for kit in pair))
@@ -54,7 +56,7 @@ async def test_what_is_due_happens_once(pair: Pair) -> None:
     for run in waiting:
         await first.worker.wait_parked(run, ms=HOUR)
     delayed = [await second.trigger("job", None, delay="1h") for _ in range(20)]
-    without_room(*pair)
+    await without_room(*pair)
     first.clock.advance(HOUR)
     await asyncio.gather(*(kit.engine.tick() for kit in pair))
     for kit in pair:
@@ -66,7 +68,7 @@ async def test_what_is_due_happens_once(pair: Pair) -> None:
 
 async def test_a_long_poll_sees_what_happens_on_the_other_server(pair: Pair) -> None:
     first, second = pair
-    without_room(second)
+    await without_room(second)
     run = await first.start()
     rev = (await second.run(run)).rev
     loop = asyncio.get_running_loop()
@@ -80,16 +82,16 @@ async def test_a_long_poll_sees_what_happens_on_the_other_server(pair: Pair) -> 
 
 async def test_a_run_triggered_on_a_server_without_workers_starts_on_the_other(pair: Pair) -> None:
     first, second = pair
-    without_room(first)
+    await without_room(first)
     run = await first.trigger()
     assert (await second.worker.started(run))["id"] == run
 
 
 async def test_the_end_of_a_child_reaches_its_parent_on_the_other_server(pair: Pair) -> None:
     first, second = pair
-    without_room(second)
+    await without_room(second)
     parent = await first.start()
-    without_room(first)
+    await without_room(first)
     second.worker.room["async"] = 1
     assert (await first.worker.op(parent, "0:0", "trigger_and_wait", "child", options={})).get("pending")
     (child,) = (run for (run,) in first.query("SELECT id FROM runs WHERE parent_id = ?", parent))
@@ -102,14 +104,14 @@ async def test_the_end_of_a_child_reaches_its_parent_on_the_other_server(pair: P
 
 async def test_a_cancellation_reaches_the_worker_on_the_other_server(pair: Pair) -> None:
     first, second = pair
-    without_room(second)
+    await without_room(second)
     run = await first.start()
     await second.engine.cancel_run(run)
     assert (await first.worker.next("cancel", run))["token"] == first.worker.tokens[run]
 
 
 async def test_one_idempotency_key_gives_one_run(pair: Pair) -> None:
-    without_room(*pair)
+    await without_room(*pair)
     calls = [
         kit.engine.trigger(item("job", None, idempotencyKey=f"key-{n % 10}"))
         for n in range(100)
@@ -133,7 +135,7 @@ async def test_one_name_gives_one_token_and_one_batch(pair: Pair) -> None:
 
 
 async def test_a_batch_counts_the_runs_that_end_on_either_server(pair: Pair) -> None:
-    without_room(*pair)
+    await without_room(*pair)
     first, second = pair
     made = await first.engine.create_batch(run_count=100)
     ledger = Ledger()
@@ -147,7 +149,7 @@ async def test_a_batch_counts_the_runs_that_end_on_either_server(pair: Pair) -> 
 
 async def test_a_server_that_starts_leaves_the_runs_of_others_alone(pair: Pair) -> None:
     first, second = pair
-    without_room(second)
+    await without_room(second)
     run = await first.start()
     await second.restart()
     await second.settled()
@@ -158,10 +160,9 @@ async def test_a_server_that_starts_leaves_the_runs_of_others_alone(pair: Pair) 
 
 async def test_the_runs_of_a_server_that_died_go_on_elsewhere_when_its_lease_is_over(pair: Pair) -> None:
     first, second = pair
-    without_room(second)
+    await without_room(second)
     run = await first.start()
-    await first.engine.sweep()
-    await first.close()
+    await first.close()  # before it has ever swept
     second.worker.room["async"] = 1
     first.clock.advance(29 * SECOND)
     await second.engine.sweep()

@@ -165,7 +165,7 @@ class Engine:
 
         Names are unique among all servers of a store: a session takes over what the last of its name left.
         """
-        first = None if self._sharing is None else lambda ctx: take_over(ctx, worker)
+        first = None if self._sharing is None else lambda ctx: take_over(ctx, worker, LEASE_MS)
         return self._dispatcher.connect(worker, deliver, free, first)
 
     def disconnect(self, worker: str) -> None:

@@ -43,6 +43,7 @@ class Sharing:
         self._poller = asyncio.create_task(self._poll())
 
     async def stop(self) -> None:
+        self._store.give_up()
         if self._poller is not None:
             self._poller.cancel()
             await asyncio.wait([self._poller])
@@ -106,10 +107,11 @@ def _take_mail(ctx: Context, workers: list[str]) -> None:
         ctx.tell(worker, message)
 
 
-def take_over(ctx: Context, worker: str) -> None:
-    """Take over, at once and completely, what a worker's last session has left behind."""
+def take_over(ctx: Context, worker: str, lease_ms: int) -> None:
+    """Take over completely what a worker's last session has left behind; from now on it has a lease."""
     while timers.recover(ctx, worker):
         ctx.flush()
+    timers.renew(ctx, [worker], lease_ms)
 
 
 def _log_failure(future: "asyncio.Future[Any]") -> None:

@@ -6,6 +6,7 @@ server's last commit tells afterwards whether it had happened.
 """
 
 import contextlib
+import math
 import random
 import secrets
 import threading
@@ -116,9 +117,13 @@ class PostgresStore:
             connection.execute("COMMIT")
 
     def _has_committed(self) -> bool:
-        """Find out, on a new connection, if the last commit has happened. Raises StorageUnavailableError."""
+        """Find out, on a new connection, if the last commit has happened.
+
+        However long that takes: runs may have been given out that nobody would know of. Raises
+        StorageUnavailableError only after `give_up`.
+        """
         while True:
-            connection = self._writer.take()
+            connection = self._writer.take(patience=math.inf)
             try:
                 with connection.transaction():
                     connection.execute(PostgresTx.sql["end_of_last"], (self._server,))
@@ -164,6 +169,11 @@ class PostgresStore:
         """Tell the other servers, soon and all at once; what cannot be told is found by their polling."""
         self._news.announce(news)
 
+    def give_up(self) -> None:
+        """Wait no more for a database that is gone: the engine stops."""
+        self._writer.give_up()
+        self._reader.give_up()
+
     def close(self) -> None:
         """Close the connections; safe to call twice."""
         self._news.stop()
@@ -185,8 +195,9 @@ class _Link:
         self._down_since: float | None = None
         self._closing = threading.Event()
 
-    def take(self) -> pg.Connection:
+    def take(self, patience: float | None = None) -> pg.Connection:
         """Give the connection, made anew if there is none. Raises StorageUnavailableError."""
+        patience = self._patience if patience is None else patience
         if self._connection is not None:
             return self._connection
         pause = _FIRST_PAUSE
@@ -194,19 +205,19 @@ class _Link:
             try:
                 self._connection = self._connect()
             except psycopg.Error as error:
-                self._bear(error)
+                self._bear(error, patience)
             else:
                 self._down_since = None
                 return self._connection
             self._closing.wait(pause * (0.5 + random.random()))  # noqa: S311 - spreads the servers
             pause = min(_LONGEST_PAUSE, pause * 2)
 
-    def _bear(self, error: psycopg.Error) -> None:
-        if pg.is_refused(error):
+    def _bear(self, error: psycopg.Error, patience: float) -> None:
+        if pg.is_refused(error) and patience != math.inf:
             raise pg.unreachable(error, self._where) from error
         now = time.monotonic()
         self._down_since = self._down_since or now
-        if now - self._down_since > self._patience or self._closing.is_set():
+        if now - self._down_since > patience or self._closing.is_set():
             raise pg.unreachable(error, self._where) from error
 
     def settle(self, error: BaseException) -> None:
@@ -227,6 +238,10 @@ class _Link:
             self._connection.close()
             self._connection = None
         self._down_since = self._down_since or time.monotonic()
+
+    def give_up(self) -> None:
+        """Wait no more for a database that is gone."""
+        self._closing.set()
 
     def close(self) -> None:
         self._closing.set()

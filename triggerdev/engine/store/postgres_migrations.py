@@ -35,6 +35,7 @@ def migrate(connection: Connection, schema: str, where: str) -> tuple[int, list[
     try:
         with connection.transaction():
             connection.execute("SET LOCAL lock_timeout = '60s'")
+            connection.execute("SET LOCAL statement_timeout = 0")
             connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
             found = _prepare(connection, schema)
             if found > newest:
