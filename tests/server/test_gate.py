@@ -58,6 +58,7 @@ async def test_a_full_disk_is_507_and_not_retried(tmp_path: Path) -> None:
         (errors.NoSuchRunError("Run 'x' not found."), 404),
         (errors.InvalidOptionError("ttl: no"), 422),
         (errors.EngineError("refused"), 422),
+        (errors.StorageUnavailableError("The database cannot be reached."), 503),
         (errors.PayloadError("payload: no"), 422),
         (errors.EnvironmentProblemError("read-only folder"), 500),
     ],

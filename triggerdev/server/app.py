@@ -118,6 +118,8 @@ def _status(error: Exception) -> tuple[int, dict[str, Any] | None]:
             return 404, problems.NO_RETRY
         case errors.StorageFullError():
             return 507, problems.NO_RETRY
+        case errors.StorageUnavailableError():
+            return 503, None
         case errors.EngineError() | errors.UsageError():
             return 422, None
         case _:
