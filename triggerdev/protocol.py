@@ -7,7 +7,7 @@ process. All times are milliseconds since the epoch, all durations milliseconds.
 with an old one is refused.
 
 Engine -> worker     Start Resume OpDone Reply Cancel Evict
-Worker -> engine     Op Park Wake Done Evicted Lost LogBatch
+Worker -> engine     Op Park Done Evicted Lost LogBatch
 Version process      Load -> (importing) -> Loaded | LoadFailed;  Fork -> Forked | unforkable;  Exited
 Worker process       (welcome) (taken) (blocked, unblocked) (ping -> pong) (shutdown)
 
@@ -276,21 +276,17 @@ class Op(TypedDict):
 
 
 class Park(TypedDict):
-    """Every branch of the run waits for durable operations: it gives back its slot."""
+    """Every branch of the run waits for durable operations: it gives back its slot.
+
+    `wake_at`: when the first timer of its own code is due, for which it needs a slot again.
+    """
 
     t: Literal["park"]
     run: str
     token: int
     ops: list[str]
     usage_ms: int
-
-
-class Wake(TypedDict):
-    """A timer of a parked run's own code is due: it needs a slot again, and is answered by Resume."""
-
-    t: Literal["wake"]
-    run: str
-    token: int
+    wake_at: NotRequired[int]
 
 
 class Done(TypedDict, total=False):

@@ -158,6 +158,7 @@ def _failed(ctx: Context, run: Run, message: dict[str, Any]) -> None:
 def park(ctx: Context, message: Message) -> bool:
     """Take back the slot of a run whose branches all wait; if one need not wait any more, wake it at once.
 
+    A timer of its own code wakes it at `wake_at`, also if the timer's process is gone by then.
     A run that is being cancelled does not park: its worker will say next that it has ended.
     """
     run = holder(ctx, message)
@@ -168,6 +169,8 @@ def park(ctx: Context, message: Message) -> bool:
         ctx.save(run)
         return True
     transitions.move(run, Event.PARK, ctx.now)
+    run.due_at = message.get("wake_at")
+    ctx.wake_at(run.due_at)
     ctx.save(run)
     ctx.effects.pump = True
     waits_for = [ctx.tx.get_op(run.id, run.attempt, op) for op in message["ops"]]
@@ -176,17 +179,6 @@ def park(ctx: Context, message: Message) -> bool:
     else:
         ctx.event("waiting", run)
     return True
-
-
-def wake(ctx: Context, message: Message) -> None:
-    """Give a parked run a slot again for a timer of its own: after the runs that are queued already.
-
-    Otherwise runs that only look at the time would take the slot from each other, and from their children.
-    """
-    run = holder(ctx, message)
-    if run is not None and run.status is Status.WAITING:
-        finish.wake(ctx, run)
-        run.score = ctx.now - round(run.priority * 1000)
 
 
 def evicted(ctx: Context, message: Message) -> bool:

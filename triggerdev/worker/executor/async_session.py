@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from triggerdev.worker.executor.branches import (
     joins_branches,
     waits_for_branches,
 )
+from triggerdev.worker.executor.capture import now_ms
 from triggerdev.worker.executor.record import MAIN, Node
 from triggerdev.worker.executor.session import STALE, WAIT_TYPES, AttemptSession, refusal
 
@@ -230,13 +232,11 @@ class AsyncSession(AttemptSession):
             self._executor.candidates.add(self)
 
     def hold(self, call: Callable[[], None]) -> bool:
-        """Keep a timer that is due until the run has a slot again, and ask for one; false if it has one."""
+        """Keep a timer that is due until the run has a slot again; false if it has one."""
         if not self.parked or self._is_ending:
             return False
         variables = contextvars.copy_context()
         self._due_timers.append(lambda: self._loop.call_soon(call, context=variables))
-        if len(self._due_timers) == 1:
-            self.send({"t": "wake", "run": self.id, "token": self.token})
         return True
 
     def _go_on(self) -> None:
@@ -263,15 +263,17 @@ class AsyncSession(AttemptSession):
         self._disarm()
         self.send_changes()
         self.stop_clock()
-        self.send(
-            {
-                "t": "park",
-                "run": self.id,
-                "token": self.token,
-                "ops": list(self.pending),
-                "usage_ms": self.total_usage_ms(),
-            }
-        )
+        message: Message = {
+            "t": "park",
+            "run": self.id,
+            "token": self.token,
+            "ops": list(self.pending),
+            "usage_ms": self.total_usage_ms(),
+        }
+        if self._has_timers():
+            first = min(timer.when() for timer in self.timers.values())
+            message["wake_at"] = now_ms() + math.ceil(max(0.0, first - self._loop.time()) * 1000)
+        self.send(message)
 
     def resume(self, token: int, ops: list[OpRecord]) -> None:
         """Go on under a new token, with what was completed meanwhile."""
