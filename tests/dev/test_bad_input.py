@@ -178,3 +178,13 @@ async def test_a_full_disk_refuses_triggers_and_keeps_running_work(tmp_path: Pat
 
 def _limit_files(pid: int, size: int) -> None:
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
+async def test_the_default_port_makes_room_and_says_so(tmp_path: Path) -> None:
+    async with (
+        start(_project(tmp_path / "a"), "--plain") as first,
+        start(_project(tmp_path / "b"), "--plain") as second,
+    ):
+        assert first.url != second.url
+        notice = await second.line("notice", lambda line: "is taken" in line["text"])
+        assert str(second.url.rpartition(":")[2]) in notice["text"]

@@ -61,7 +61,8 @@ class DevSession:
             await self._serve()
         finally:
             await self._engine.stop()
-            self._output.stopped()
+            if self._signals:
+                self._output.stopped()
             self._output.flush()
 
     async def _serve(self) -> None:
@@ -71,6 +72,7 @@ class DevSession:
         port = DEFAULT_PORT if options.port is None else options.port
         self._socket = bind(options.host, port, exact=options.port is not None)
         self._url = _url(options.host, self._socket)
+        self._tell_other_port()
         self._key, warning = self._folder.key(options.environ)
         if warning:
             self._output.warning(warning)
@@ -83,6 +85,15 @@ class DevSession:
             await self._live(supervisor)
         finally:
             await self._shut_down(supervisor)
+
+    def _tell_other_port(self) -> None:
+        from triggerdev.server.listening import port_holder
+
+        port = self._socket.getsockname()[1]
+        if self._options.port is None and port != DEFAULT_PORT:
+            holder = port_holder(DEFAULT_PORT)
+            by = f" by {holder}" if holder else ""
+            self._output.notice(f"port {DEFAULT_PORT} is taken{by}; this one uses {port}")
 
     def _make_supervisor(self) -> Supervisor:
         settings, env = self._worker_settings()
