@@ -399,12 +399,12 @@ class Forked(TypedDict):
 
 
 class Exited(TypedDict):
-    """A worker process is gone. `status`: exit code, or minus the signal that ended it; None: never started."""
+    """A worker process is gone. `status` is its exit code, or minus the signal that ended it."""
 
     t: Literal["exited"]
     worker: int
     pid: int
-    status: int | None
+    status: int
 
 
 Message = dict[str, Any]

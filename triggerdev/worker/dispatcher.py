@@ -12,14 +12,11 @@ from triggerdev.worker.endings import Endings
 from triggerdev.worker.events import Limits, SupervisorEvent
 from triggerdev.worker.placing import Pool
 from triggerdev.worker.template_process import describe_exit
-from triggerdev.worker.version_process import VersionProcess
 from triggerdev.worker.worker_process import Kind, Placement, WorkerProcess
 
 _RETIRE_SECONDS = 5
 _MAX_NEVER_TAKEN = 3
 _MAX_SENT_BACK = 3
-_PUT_OFF_SECONDS = 0.5
-_TELL_SECONDS = 10.0
 
 
 class Dispatcher:
@@ -49,7 +46,6 @@ class Dispatcher:
         self._executing: dict[Kind, int] = {"async": 0, "sync": 0}
         self._parked_sync: dict[str, Placement] = {}
         self._never_taken: Counter[str] = Counter()
-        self._told_put_off = -_TELL_SECONDS
         self._sent_back: Counter[str] = Counter()
         self._outbox: list[Message] = []
         self._capacity_told = True
@@ -124,23 +120,8 @@ class Dispatcher:
         stale = self.runs.get(identity)
         if stale is not None:
             self._abandon(stale)
-        try:
-            worker = self._take(kind, version, identity)
-        except OSError as error:
-            self._put_off(identity, token, error)
-        else:
-            self._place(worker, message)
-
-    def _take(self, kind: Kind, version: VersionProcess, run: str) -> WorkerProcess:
-        return self.pool.take_sync(version) if kind == "sync" else self.pool.take_async(version, run)
-
-    def _put_off(self, run: str, token: int, error: OSError) -> None:
-        """Give a run back after a pause: there are no files or processes left to start one for it."""
-        if self.loop.time() >= self._told_put_off + _TELL_SECONDS:
-            self._told_put_off = self.loop.time()
-            text = f"No process can be started for run {run}: {error.strerror}. It is tried again."
-            self._tell(SupervisorEvent("exhausted", text, {"run": run}))
-        self.loop.call_later(_PUT_OFF_SECONDS, self.later, outcomes.lost([(run, token)]))
+        take_sync, take_async = self.pool.take_sync, self.pool.take_async
+        self._place(take_sync(version) if kind == "sync" else take_async(version, identity), message)
 
     def _send_back(self, run: str, token: int, task: str, version: str) -> None:
         """Answer a run whose task is not in this version: it was given out when another one was current.

@@ -20,8 +20,6 @@ from triggerdev.worker import forking, processes
 from triggerdev.worker.channel import ControlChannel
 from triggerdev.worker.project import ImportedProject, import_project
 
-_FAILURE_PAUSE = 0.2
-
 
 def run_version(sock: socket.socket) -> None:
     """Serve one version on the given socket until the supervisor closes it."""
@@ -61,25 +59,14 @@ class Version:
 
     def _start_worker(self, message: Message, channel: int, output: int) -> None:
         kind = message["kind"]
-        try:
-            if processes.thread_count() > 1:
-                pid = self._spawn(kind, channel, output)
-            else:
-                pid = self._nursery.fork(lambda: self._become_worker(kind, channel, output))
-        except OSError as error:  # no processes, memory or files left
-            self._report_failure(message["worker"], error)
+        if processes.thread_count() > 1:
+            pid = self._spawn(kind, channel, output)
         else:
-            self._workers[pid] = message["worker"]
-            self._control.send({"t": "forked", "worker": message["worker"], "pid": pid})
-        finally:
-            os.close(channel)
-            os.close(output)
-
-    def _report_failure(self, worker: int, error: OSError) -> None:
-        time.sleep(_FAILURE_PAUSE)  # nobody gets another process meanwhile, and it would be asked for at once
-        self._control.send({"t": "exited", "worker": worker, "pid": 0, "status": None})
-        sys.stderr.write(f"No worker process can be started: {error}\n")
-        forking.flush_output()
+            pid = self._nursery.fork(lambda: self._become_worker(kind, channel, output))
+        self._workers[pid] = message["worker"]
+        self._control.send({"t": "forked", "worker": message["worker"], "pid": pid})
+        os.close(channel)
+        os.close(output)
 
     def _become_worker(self, kind: str, channel: int, output: int) -> None:
         from triggerdev.worker.running import run_worker
