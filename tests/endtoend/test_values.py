@@ -35,6 +35,10 @@ def echo_sync(payload: Any):
 async def big_output(payload: int):
     return "x" * payload
 
+@task(id="huge-batch", retry=Retry(max_attempts=1))
+async def huge_batch():
+    await tasks.batch_trigger("echo", [{"payload": "x" * 3_000_000}] * 20)
+
 @task(id="surrogate-output")
 async def surrogate_output():
     return {"name": "\\ud800"}
@@ -152,6 +156,8 @@ async def test_huge_values(project: Callable[..., Project]) -> None:
         assert len(await api.output("big-output", 9_000_000)) == 9_000_000
         too_big = await api.result(await api.trigger("big-output", 11_000_000))
         assert (too_big["status"], too_big["attemptCount"]) == ("FAILED", 1)
+        huge_batch = await api.result(await api.trigger("huge-batch"))
+        assert "several batches" in huge_batch["error"]["message"]
         assert "10,485,760" in too_big["error"]["message"]
 
 

@@ -11,6 +11,7 @@ from triggerdev.sdk import http, keys, options, serialise, session, times
 from triggerdev.sdk.results import BatchHandle, BatchResult, Result, RunHandle
 
 MAX_BATCH_ITEMS = 1000
+MAX_BATCH_CHARACTERS = 50_000_000  # of a run's batch: it is one message, in bytes up to four times as long
 _STREAM_TRIES = 5
 _OUTSIDE = "Outside of runs trigger it and follow it with runs.poll(handle.id)."
 
@@ -102,6 +103,12 @@ def _read_item(index: int, item: Any, task: str | None) -> Item:
 
 
 def _batch_args(items: list[Item], key: Any, ttl: Any) -> dict[str, Any]:
+    size = sum(len(item.payload or "") for item in items)
+    if size > MAX_BATCH_CHARACTERS:
+        raise PayloadError(
+            f"The payloads of this batch are {size:,} characters together; a run can send"
+            f" {MAX_BATCH_CHARACTERS:,} at once. Trigger them in several batches."
+        )
     args: dict[str, Any] = {"items": [item.message() for item in items]}
     if key is not None:
         args["idempotency_key"] = keys.resolve(key)
