@@ -7,7 +7,7 @@ process. All times are milliseconds since the epoch, all durations milliseconds.
 with an old one is refused.
 
 Engine -> worker     Start Resume OpDone Reply Cancel Evict
-Worker -> engine     Op Park Done Evicted Lost LogBatch
+Worker -> engine     Op Park Wake Done Evicted Lost LogBatch
 Version process      Load -> (importing) -> Loaded | LoadFailed;  Fork -> Forked | unforkable;  Exited
 Worker process       (welcome) (taken) (blocked, unblocked) (ping -> pong) (shutdown)
 
@@ -287,6 +287,14 @@ class Park(TypedDict):
     ops: list[str]
     usage_ms: int
     wake_at: NotRequired[int]
+
+
+class Wake(TypedDict):
+    """A parked run has a timer that was not in its Park and is due: it needs a slot, and gets Resume."""
+
+    t: Literal["wake"]
+    run: str
+    token: int
 
 
 class Done(TypedDict, total=False):

@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.executor.harness import AsyncEngine, ok, output_of
 from triggerdev import metadata, task, tasks, usage, wait
+from triggerdev.protocol import OpRecord
 from triggerdev.sdk.registry import Registry
 
 
@@ -127,6 +128,46 @@ async def test_a_timeout_that_passes_while_a_run_is_parked_is_raised_once_it_goe
     assert engine.sent("done") == []
     engine.resume([])
     assert output_of(await engine.until("done")) == "gave up"
+
+
+async def test_a_callback_that_is_due_acts_before_a_replayed_run_is_parked(registry: Registry) -> None:
+    @task
+    async def late() -> str:
+        try:
+            async with asyncio.timeout(0):  # overdue at once, as on a machine that is slow
+                await wait.for_token("never")
+        except TimeoutError:
+            return "gave up"
+        return "?"
+
+    engine = AsyncEngine(registry)
+    record: list[OpRecord] = [{"op": "0:0", "kind": "wait_token", "target": "never", "done": False}]
+    assert output_of(await engine.run("late", record=record)) == "gave up"
+    assert engine.sent("park") == []
+
+
+async def test_a_timer_set_by_code_that_a_thread_has_woken_asks_for_a_slot(registry: Registry) -> None:
+    rung = asyncio.Event()
+
+    @task
+    async def threaded() -> str:
+        async def listening() -> None:
+            await rung.wait()
+            await asyncio.sleep(0.01)
+
+        branch = asyncio.create_task(listening())
+        await wait.for_token("late")
+        await branch
+        return "done"
+
+    engine = AsyncEngine(registry)
+    engine.auto_resume = False
+    engine.start("threaded")
+    await engine.until("park")
+    rung.set()
+    assert (await engine.until("wake"))["token"] == 1
+    engine.resume()
+    assert output_of(await engine.until("done")) == "done"
 
 
 async def test_cancelling_a_run_with_a_timer_that_is_due(registry: Registry) -> None:

@@ -28,6 +28,8 @@ def handle_one(ctx: Context, worker: str, message: Message) -> None:
     elif kind == "park":
         if not attempts.park(ctx, message):
             _let_go(ctx, worker, message)
+    elif kind == "wake":
+        attempts.wake(ctx, message)
     elif kind == "evicted":
         attempts.evicted(ctx, message)
     elif kind == "lost":

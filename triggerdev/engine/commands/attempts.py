@@ -181,6 +181,13 @@ def park(ctx: Context, message: Message) -> bool:
     return True
 
 
+def wake(ctx: Context, message: Message) -> None:
+    """Give a parked run a slot again for a timer that the engine did not know of."""
+    run = holder(ctx, message)
+    if run is not None and run.status is Status.WAITING:
+        finish.wake_later(ctx, run)
+
+
 def evicted(ctx: Context, message: Message) -> bool:
     """Note that a parked run has left its process; it will start from its record."""
     run = ctx.find(message["run"])

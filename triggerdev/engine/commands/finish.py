@@ -85,6 +85,15 @@ def wake(ctx: Context, run: Run) -> None:
     make_resumable(ctx, run)
 
 
+def wake_later(ctx: Context, run: Run) -> None:
+    """Let a waiting run continue for a timer of its own code, behind the runs that are queued already.
+
+    Runs that only look at the time must not take the slot from each other and from their own children.
+    """
+    wake(ctx, run)
+    run.score = ctx.now - round(run.priority * 1000)
+
+
 def make_resumable(ctx: Context, run: Run) -> None:
     run.ready = run.resuming = True
     run.score = (run.queued_at or run.created_at) - round(run.priority * 1000) - RESUME_BOOST

@@ -40,10 +40,7 @@ def _run_due(ctx: Context, run: Run) -> None:
         ctx.effects.pump = True
         ctx.save(run)
     elif run.status is Status.WAITING:
-        finish.wake(ctx, run)
-        # behind those that are queued already: runs that only look at the time must not take the slot from
-        # each other and from their own children
-        run.score = ctx.now - round(run.priority * 1000)
+        finish.wake_later(ctx, run)
     elif run.status is Status.PENDING and run.expires_at is not None and run.attempt == 0:
         _expire(ctx, run)
     else:

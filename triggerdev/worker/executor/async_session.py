@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from triggerdev.worker.executor.async_executor import AsyncExecutor
     from triggerdev.worker.executor.project import Plan
 
-_CALM_TURNS = 3  # a finished task wakes the one that joins it within three turns of the loop
+_CALM_TURNS = 3  # a finished task wakes the one that joins it within three turns, a callback acts in the next
 
 
 class PendingOp:
@@ -66,6 +66,7 @@ class AsyncSession(AttemptSession):
         self._patience: asyncio.TimerHandle | None = None
         self._patience_is_over = False
         self._due_timers: list[Callable[[], Any]] = []
+        self._told_timer = math.inf
         self._is_ending = False
 
     def begin(self) -> None:
@@ -197,7 +198,7 @@ class AsyncSession(AttemptSession):
             return
         if self._has_timers() and not self._is_patient_enough():
             return
-        if len(self._branches) > 1 and self._calm < _CALM_TURNS:
+        if self._calm < (_CALM_TURNS if len(self._branches) > 1 else 1):
             self._calm += 1
             self._loop.call_soon(_nothing, context=NO_RUN)  # so that there is another turn
             return
@@ -231,10 +232,17 @@ class AsyncSession(AttemptSession):
             self._patience_is_over = True
             self._executor.candidates.add(self)
 
-    def hold(self, call: Callable[[], None]) -> bool:
-        """Keep a timer that is due until the run has a slot again; false if it has one."""
+    def hold(self, call: Callable[[], None], when: float) -> bool:
+        """Keep a timer that is due until the run has a slot again; false if it has one.
+
+        The engine knows of the timers that were there when the run was parked. Another one was set by code
+        that something else has woken, such as a thread: it asks for the slot itself.
+        """
         if not self.parked or self._is_ending:
             return False
+        if when < self._told_timer:
+            self._told_timer = when
+            self.send({"t": "wake", "run": self.id, "token": self.token})
         variables = contextvars.copy_context()
         self._due_timers.append(lambda: self._loop.call_soon(call, context=variables))
         return True
@@ -270,9 +278,11 @@ class AsyncSession(AttemptSession):
             "ops": list(self.pending),
             "usage_ms": self.total_usage_ms(),
         }
+        self._told_timer = math.inf
         if self._has_timers():
-            first = min(timer.when() for timer in self.timers.values())
-            message["wake_at"] = now_ms() + math.ceil(max(0.0, first - self._loop.time()) * 1000)
+            self._told_timer = min(timer.when() for timer in self.timers.values())
+            left = max(0.0, self._told_timer - self._loop.time())
+            message["wake_at"] = now_ms() + math.ceil(left * 1000)
         self.send(message)
 
     def resume(self, token: int, ops: list[OpRecord]) -> None:

@@ -113,7 +113,7 @@ def follow(loop: Any, after_turn: Callable[[], None]) -> None:
             return call_at(when, callback, *args, context=context)
 
         def fire() -> None:
-            if session.hold(fire):
+            if session.hold(fire, when):
                 return
             session.timers.pop(id(handle), None)
             if not handle.cancelled():  # since it was held
