@@ -1,0 +1,66 @@
+"""Runs one scenario, prints what it counted, and keeps the result for the report."""
+
+import json
+import shutil
+import subprocess
+import tempfile
+import time
+import traceback
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tests.reliability.scenario import Plan, Report, Scenario, Tier
+
+REPOSITORY = Path(__file__).parents[2]
+RESULTS = REPOSITORY / ".reliability"
+
+
+def run(scenario: Scenario, store: str, tier: Tier, seed: int, *, keep: bool = True) -> bool:
+    """Run a scenario; true if every promise was kept. The result is kept unless told otherwise."""
+    print(f"== {scenario.name} on {store} ({tier}, seed {seed}): {scenario.title}", flush=True)
+    folder = Path(tempfile.mkdtemp(prefix="triggerdev-reliability-"))
+    began = time.monotonic()
+    try:
+        report = scenario.run(Plan(store, tier, seed, folder))
+    except Exception:
+        report = Report(failures=[traceback.format_exc()])
+    report.figures["seconds"] = round(time.monotonic() - began, 1)
+    for name, value in report.figures.items():
+        print(f"   {name}: {value}")
+    if report.failures:
+        for failure in report.failures:
+            print(f"   FAILED: {failure}")
+        print(f"   to repeat: {command(scenario.name, store, tier, seed)}; what is left: {folder}")
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+    if keep:
+        _keep(scenario, store, tier, seed, report)
+    return not report.failures
+
+
+def command(name: str, store: str, tier: str, seed: int) -> str:
+    """Give the command that repeats a run."""
+    return f"scripts/reliability {name} --store {store} --tier {tier} --seed {seed}"
+
+
+def _keep(scenario: Scenario, store: str, tier: Tier, seed: int, report: Report) -> None:
+    RESULTS.mkdir(exist_ok=True)
+    kept = {
+        "scenario": scenario.name,
+        "store": store,
+        "tier": tier,
+        "seed": seed,
+        "commit": _commit(),
+        "date": datetime.now(UTC).date().isoformat(),
+        "figures": report.figures,
+        "failures": report.failures,
+    }
+    path = RESULTS / f"{scenario.name}-{store}-{tier}.json"
+    path.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+
+
+def _commit() -> str:
+    done = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=REPOSITORY, check=False
+    )
+    return done.stdout.strip() or "unknown"
