@@ -1,4 +1,4 @@
-"""Rows of the PostgreSQL store: those of SQLite, but for the NUL character, which PostgreSQL cannot hold.
+"""Rows of the PostgreSQL store: those of `rows`, but for the NUL character, which PostgreSQL cannot hold.
 
 In texts that must come back unchanged (payloads, outputs, lines) U+E000 and a letter stand for it.
 """
@@ -6,7 +6,7 @@ In texts that must come back unchanged (payloads, outputs, lines) U+E000 and a l
 from typing import Any
 
 from triggerdev.engine.model import LogEntry, Run, Token
-from triggerdev.engine.store import sqlite_rows
+from triggerdev.engine.store import rows
 
 _MARK = "\ue000"
 _NUL, _MARK_ITSELF = _MARK + "0", _MARK + "m"
@@ -30,7 +30,7 @@ def unpack(text: str | None) -> str | None:
 
 def new_run(run: Run) -> Row:
     """Bind `insert_run`."""
-    row = sqlite_rows.new_run(run)
+    row = rows.new_run(run)
     payload, output = pack(run.payload), pack(run.output)
     if payload is run.payload and output is run.output:
         return row
@@ -39,30 +39,30 @@ def new_run(run: Run) -> Row:
 
 def changed_run(run: Run) -> Row:
     """Bind `update_run`."""
-    row, output = sqlite_rows.changed_run(run), pack(run.output)
+    row, output = rows.changed_run(run), pack(run.output)
     return row if output is run.output else _replaced(row, (run.output, output))
 
 
 def run(row: Row) -> Run:
     """Read a row of `runs`."""
-    found = sqlite_rows.run(row)
+    found = rows.run(row)
     found.payload, found.output = unpack(found.payload), unpack(found.output)
     return found
 
 
 def new_token(token: Token) -> Row:
-    row, output = sqlite_rows.new_token(token), pack(token.output)
+    row, output = rows.new_token(token), pack(token.output)
     return row if output is token.output else _replaced(row, (token.output, output))
 
 
 def token(row: Row) -> Token:
-    found = sqlite_rows.token(row)
+    found = rows.token(row)
     found.output = unpack(found.output)
     return found
 
 
 def log(row: Row) -> LogEntry:
-    found = sqlite_rows.log(row)
+    found = rows.log(row)
     found.message = unpack(found.message) or ""
     return found
 
@@ -73,6 +73,6 @@ def _replaced(row: Row, *pairs: tuple[str | None, str | None]) -> Row:
     return tuple(by_identity.get(id(value), value) for value in row)
 
 
-new_op, op = sqlite_rows.new_op, sqlite_rows.op
-new_batch, batch = sqlite_rows.new_batch, sqlite_rows.batch
-new_schedule, schedule = sqlite_rows.new_schedule, sqlite_rows.schedule
+new_op, op = rows.new_op, rows.op
+new_batch, batch = rows.new_batch, rows.batch
+new_schedule, schedule = rows.new_schedule, rows.schedule

@@ -23,7 +23,8 @@ from triggerdev.engine.model import (
     Token,
     TokenFilter,
 )
-from triggerdev.engine.store import claiming, sqlfile, sqlite_rows
+from triggerdev.engine.store import claiming, sqlfile
+from triggerdev.engine.store import rows as convert
 from triggerdev.engine.store.protocol import Capacity, IdempotencyRow, OpRow, Tx
 
 SCHEMA_VERSION = 1
@@ -176,7 +177,7 @@ class SqliteTx:
     # -- runs -----------------------------------------------------------------------------------
 
     def insert_runs(self, runs: Sequence[Run]) -> None:
-        self._many("insert_run", map(sqlite_rows.new_run, runs))
+        self._many("insert_run", map(convert.new_run, runs))
 
     def get_runs(self, ids: Iterable[str]) -> dict[str, Run]:
         wanted = list(ids)
@@ -184,10 +185,10 @@ class SqliteTx:
             rows = self._run("get_run", wanted[0])
         else:
             rows = self._run("get_runs", _json.dumps(wanted))
-        return {run.id: run for run in map(sqlite_rows.run, rows)}
+        return {run.id: run for run in map(convert.run, rows)}
 
     def update_runs(self, runs: Sequence[Run]) -> None:
-        self._many("update_run", map(sqlite_rows.changed_run, runs))
+        self._many("update_run", map(convert.changed_run, runs))
 
     def ready_runs(self, capacities: Sequence[Capacity]) -> list[Run]:
         """Take the best claimable runs within each capacity and each queue's limit, lowest score first."""
@@ -197,7 +198,7 @@ class SqliteTx:
         self, queue: str, key: str, after: tuple[int, int], tasks: str, count: int
     ) -> list[Run]:
         """List claimable runs of one queue and key behind a (score, seq), best first."""
-        return list(map(sqlite_rows.run, self._run("ready_of_group", queue, key, *after, tasks, count)))
+        return list(map(convert.run, self._run("ready_of_group", queue, key, *after, tasks, count)))
 
     def free_slots(self, queue: str, key: str) -> float:
         """Count how many more runs of a queue and key may execute."""
@@ -208,17 +209,17 @@ class SqliteTx:
         return float(row[0] - executing)
 
     def due_runs(self, now: int, limit: int) -> list[Run]:
-        return list(map(sqlite_rows.run, self._run("due_runs", now, limit)))
+        return list(map(convert.run, self._run("due_runs", now, limit)))
 
     def executing_runs(self, worker: str | None, limit: int) -> list[Run]:
-        return list(map(sqlite_rows.run, self._run("executing_runs", worker, limit)))
+        return list(map(convert.run, self._run("executing_runs", worker, limit)))
 
     def children(self, parent_id: str, limit: int) -> list[Run]:
-        return list(map(sqlite_rows.run, self._run("children", parent_id, limit)))
+        return list(map(convert.run, self._run("children", parent_id, limit)))
 
     def uncancelled_children(self, parent_id: str, limit: int) -> list[Run]:
         """List the children that are neither final nor being cancelled."""
-        return list(map(sqlite_rows.run, self._run("uncancelled_children", parent_id, _FINAL, limit)))
+        return list(map(convert.run, self._run("uncancelled_children", parent_id, _FINAL, limit)))
 
     def list_runs(self, where: RunFilter, size: int, after: int | None, before: int | None) -> list[Run]:
         stored = [value for name in where.status for value in _PUBLIC_TO_STORED.get(name, [name])]
@@ -239,27 +240,27 @@ class SqliteTx:
             "before": before,
         }
         name = "list_runs_newest" if before is None else "list_runs_before"
-        runs = list(map(sqlite_rows.run, self._db.execute(self._sql[name], values)))
+        runs = list(map(convert.run, self._db.execute(self._sql[name], values)))
         return runs if before is None else runs[::-1]
 
     # -- operations of attempts ------------------------------------------------------------------
 
     def get_ops(self, run_id: str, attempt: int) -> list[OpRow]:
-        return list(map(sqlite_rows.op, self._run("get_ops", run_id, attempt)))
+        return list(map(convert.op, self._run("get_ops", run_id, attempt)))
 
     def get_op(self, run_id: str, attempt: int, op: str) -> OpRow | None:
         row = self._run("get_op", run_id, attempt, op).fetchone()
-        return sqlite_rows.op(row) if row else None
+        return convert.op(row) if row else None
 
     def take_fresh_ops(self, run_id: str, attempt: int) -> list[OpRow]:
         """List the operations that were completed after their record was made, each once."""
-        found = list(map(sqlite_rows.op, self._run("fresh_ops", run_id, attempt)))
+        found = list(map(convert.op, self._run("fresh_ops", run_id, attempt)))
         if found:
             self._run("forget_fresh_ops", run_id, attempt)
         return found
 
     def insert_ops(self, ops: Sequence[OpRow]) -> None:
-        self._many("insert_op", map(sqlite_rows.new_op, ops))
+        self._many("insert_op", map(convert.new_op, ops))
 
     def complete_ops(self, ops: Sequence[OpRow]) -> None:
         self._many("complete_op", ((_json.dumps(op.result), op.run_id, op.attempt, op.op) for op in ops))
@@ -267,10 +268,10 @@ class SqliteTx:
     def pending_ops(self, refs: Sequence[str]) -> list[OpRow]:
         if self._run("any_pending_ops").fetchone() is None:
             return []
-        return list(map(sqlite_rows.op, self._run("pending_ops", _json.dumps(list(refs)))))
+        return list(map(convert.op, self._run("pending_ops", _json.dumps(list(refs)))))
 
     def due_ops(self, now: int, limit: int) -> list[OpRow]:
-        return list(map(sqlite_rows.op, self._run("due_ops", now, limit)))
+        return list(map(convert.op, self._run("due_ops", now, limit)))
 
     def delete_ops(self, run_ids: Sequence[str]) -> None:
         self._run("delete_ops", _json.dumps(list(run_ids)))
@@ -278,15 +279,15 @@ class SqliteTx:
     # -- batches -----------------------------------------------------------------------------------
 
     def insert_batch(self, batch: Batch, idempotency_expires_at: int | None) -> None:
-        self._run("insert_batch", *sqlite_rows.new_batch(batch, idempotency_expires_at))
+        self._run("insert_batch", *convert.new_batch(batch, idempotency_expires_at))
 
     def get_batches(self, ids: Iterable[str]) -> dict[str, Batch]:
         rows = self._run("get_batches", _json.dumps(list(ids)))
-        return {batch.id: batch for batch in map(sqlite_rows.batch, rows)}
+        return {batch.id: batch for batch in map(convert.batch, rows)}
 
     def batch_by_key(self, key: str, now: int) -> Batch | None:
         row = self._run("batch_by_key", key, now).fetchone()
-        return sqlite_rows.batch(row) if row else None
+        return convert.batch(row) if row else None
 
     def update_batches(self, batches: Sequence[Batch]) -> None:
         rows = (
@@ -320,7 +321,7 @@ class SqliteTx:
         return found
 
     def stale_batches(self, created_before: int) -> list[Batch]:
-        return list(map(sqlite_rows.batch, self._run("stale_batches", created_before)))
+        return list(map(convert.batch, self._run("stale_batches", created_before)))
 
     # -- idempotency keys, queues, workers, counters -----------------------------------------------
 
@@ -354,22 +355,22 @@ class SqliteTx:
     # -- tokens --------------------------------------------------------------------------------------
 
     def insert_token(self, token: Token) -> None:
-        self._run("insert_token", *sqlite_rows.new_token(token))
+        self._run("insert_token", *convert.new_token(token))
 
     def get_token(self, token_id: str) -> Token | None:
         row = self._run("get_token", token_id).fetchone()
-        return sqlite_rows.token(row) if row else None
+        return convert.token(row) if row else None
 
     def token_by_key(self, key: str, now: int) -> Token | None:
         row = self._run("token_by_key", key, now).fetchone()
-        return sqlite_rows.token(row) if row else None
+        return convert.token(row) if row else None
 
     def update_token(self, token: Token) -> None:
         t = token
         self._run("update_token", t.status, t.completed_at, t.output, t.output_type, t.output_is_error, t.id)
 
     def due_tokens(self, now: int, limit: int) -> list[Token]:
-        return list(map(sqlite_rows.token, self._run("due_tokens", now, limit)))
+        return list(map(convert.token, self._run("due_tokens", now, limit)))
 
     def list_tokens(
         self, where: TokenFilter, size: int, after: str | None, before: str | None
@@ -385,22 +386,22 @@ class SqliteTx:
             "before": before,
         }
         name = "list_tokens_newest" if before is None else "list_tokens_before"
-        tokens = list(map(sqlite_rows.token, self._db.execute(self._sql[name], values)))
+        tokens = list(map(convert.token, self._db.execute(self._sql[name], values)))
         return tokens if before is None else tokens[::-1]
 
     # -- schedules, logs, time ------------------------------------------------------------------------
 
     def schedules(self) -> list[Schedule]:
-        return list(map(sqlite_rows.schedule, self._run("schedules")))
+        return list(map(convert.schedule, self._run("schedules")))
 
     def put_schedule(self, schedule: Schedule) -> None:
-        self._run("put_schedule", *sqlite_rows.new_schedule(schedule))
+        self._run("put_schedule", *convert.new_schedule(schedule))
 
     def delete_schedule(self, schedule_id: str) -> None:
         self._run("delete_schedule", schedule_id)
 
     def due_schedules(self, now: int) -> list[Schedule]:
-        return list(map(sqlite_rows.schedule, self._run("due_schedules", now)))
+        return list(map(convert.schedule, self._run("due_schedules", now)))
 
     def append_logs(self, entries: Sequence[LogEntry]) -> None:
         rows = (
@@ -411,7 +412,7 @@ class SqliteTx:
 
     def read_logs(self, run_id: str, after_seq: int, limit: int) -> list[LogEntry]:
         rows = self._run("read_logs", run_id, after_seq, limit)
-        return [sqlite_rows.log(row) for row in rows]
+        return [convert.log(row) for row in rows]
 
     def next_due(self, *, with_schedules: bool) -> int | None:
         due: int | None = self._run("next_due", with_schedules).fetchone()[0]

@@ -1,4 +1,4 @@
-"""Rows of the SQLite store <-> the engine's data. The orders of columns are those of `schema.sql`."""
+"""Rows of the databases <-> the engine's data. The orders of columns are those of the schemas."""
 
 from typing import Any
 
