@@ -9,9 +9,10 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from triggerdev import errors
+from triggerdev.engine import answers
 from triggerdev.engine import options as wire
 from triggerdev.engine.clock import Clock, IdSource, SystemClock
-from triggerdev.engine.commands import batches, finish, operations, schedules, timers, tokens
+from triggerdev.engine.commands import batches, finish, operations, requests, schedules, timers, tokens
 from triggerdev.engine.commands import trigger as triggering
 from triggerdev.engine.committer import Command, Committer
 from triggerdev.engine.context import Context, Effects
@@ -47,7 +48,6 @@ _log = logging.getLogger(__name__)
 SWEEP_SECONDS = 10.0
 _LONGEST_SLEEP = 30.0
 _SHORTEST_SHARED_SLEEP = 0.01  # what is due may be in another server's hands already
-_CHILDREN_SHOWN = 100
 
 
 class Engine:
@@ -186,8 +186,11 @@ class Engine:
 
     # -- triggering ----------------------------------------------------------------------------------
 
-    async def trigger(self, item: TriggerItem) -> TriggerResult:
-        return await self._do_and_pump(lambda ctx: triggering.trigger(ctx, item))
+    async def trigger(self, item: TriggerItem, *, request: str | None = None) -> TriggerResult:
+        """Make a run. A repeated `request`, within an hour, answers with the run of the first."""
+        return await self._do_and_pump(
+            lambda ctx: requests.once(ctx, request, lambda: triggering.trigger(ctx, item), answers.made_run)
+        )
 
     async def create_batch(
         self,
@@ -196,10 +199,17 @@ class Engine:
         idempotency_key: str | None = None,
         idempotency_ttl_ms: int | None = None,
         parent_id: str | None = None,
+        request: str | None = None,
     ) -> BatchCreated:
-        return await self._do(
-            lambda ctx: batches.create(ctx, run_count, idempotency_key, idempotency_ttl_ms, parent_id)
-        )
+        def create(ctx: Context) -> BatchCreated:
+            return requests.once(
+                ctx,
+                request,
+                lambda: batches.create(ctx, run_count, idempotency_key, idempotency_ttl_ms, parent_id),
+                lambda batch_id: BatchCreated(batch_id, run_count, is_cached=False),
+            )
+
+        return await self._do(create)
 
     async def add_batch_items(self, batch_id: str, items: list[TriggerItem]) -> ItemsAccepted:
         return await self._do_and_pump(lambda ctx: batches.add_items(ctx, batch_id, items))
@@ -210,7 +220,7 @@ class Engine:
     # -- runs ----------------------------------------------------------------------------------------
 
     async def retrieve_run(self, run_id: str) -> RunDetail:
-        return await self._read(lambda ctx: _detail(ctx, run_id))
+        return await self._read(lambda ctx: answers.detail(ctx, run_id))
 
     async def wait_run(self, run_id: str, *, since_rev: int, timeout: float) -> RunDetail:
         """Retrieve a run once it has changed since a `rev` or is final, at the latest after `timeout` s."""
@@ -232,15 +242,21 @@ class Engine:
     async def list_runs(
         self, where: RunFilter, *, size: int = 25, after: str | None = None, before: str | None = None
     ) -> Page[Run]:
-        first, last = _cursor(after), _cursor(before)
+        first, last = answers.cursor(after), answers.cursor(before)
         runs = await self._read(lambda ctx: ctx.tx.list_runs(where, size + 1, first, last))
-        return _page(runs, size, lambda run: str(run.seq), after, before)
+        return answers.page(runs, size, lambda run: str(run.seq), after, before)
 
     async def cancel_run(self, run_id: str) -> None:
         await self._do(lambda ctx: finish.cancel(ctx, run_id))
 
-    async def replay_run(self, run_id: str, overrides: dict[str, Any]) -> TriggerResult:
-        return await self._do_and_pump(lambda ctx: triggering.replay(ctx, run_id, overrides))
+    async def replay_run(
+        self, run_id: str, overrides: dict[str, Any], *, request: str | None = None
+    ) -> TriggerResult:
+        return await self._do_and_pump(
+            lambda ctx: requests.once(
+                ctx, request, lambda: triggering.replay(ctx, run_id, overrides), answers.made_run
+            )
+        )
 
     async def reschedule_run(self, run_id: str, delay: str) -> RunDetail:
         await self._do(lambda ctx: timers.reschedule(ctx, run_id, delay))
@@ -250,7 +266,7 @@ class Engine:
         return await self._do(lambda ctx: operations.add_tags(ctx, ctx.run(run_id), tags))
 
     async def update_metadata(self, run_id: str, body: dict[str, Any]) -> dict[str, Any]:
-        return await self._do(lambda ctx: _update_metadata(ctx, run_id, body))
+        return await self._do(lambda ctx: answers.update_metadata(ctx, run_id, body))
 
     # -- tokens, schedules, tasks, logs ----------------------------------------------------------------
 
@@ -261,10 +277,17 @@ class Engine:
         idempotency_key: str | None = None,
         idempotency_ttl_ms: int | None = None,
         tags: list[str] | None = None,
+        request: str | None = None,
     ) -> TokenCreated:
-        return await self._do(
-            lambda ctx: tokens.create(ctx, timeout, idempotency_key, idempotency_ttl_ms, tags)
-        )
+        def create(ctx: Context) -> TokenCreated:
+            return requests.once(
+                ctx,
+                request,
+                lambda: tokens.create(ctx, timeout, idempotency_key, idempotency_ttl_ms, tags),
+                lambda token_id: TokenCreated(token_id, is_cached=False),
+            )
+
+        return await self._do(create)
 
     async def retrieve_token(self, token_id: str) -> Token:
         return await self._read(lambda ctx: tokens.find(ctx, token_id))
@@ -273,7 +296,7 @@ class Engine:
         self, where: TokenFilter, *, size: int = 25, after: str | None = None, before: str | None = None
     ) -> Page[Token]:
         found = await self._read(lambda ctx: ctx.tx.list_tokens(where, size + 1, after, before))
-        return _page(found, size, lambda token: token.id, after, before)
+        return answers.page(found, size, lambda token: token.id, after, before)
 
     async def complete_token(self, id_or_name: str, output: str | None, output_type: str) -> None:
         await self._do_and_pump(lambda ctx: tokens.complete(ctx, id_or_name, output, output_type))
@@ -440,54 +463,6 @@ def _next_version(ctx: Context) -> str:
 
     day = datetime.fromtimestamp(ctx.now / 1000, UTC).strftime("%Y%m%d")
     return f"{day}.{ctx.tx.count_up('version-' + day)}"
-
-
-def _detail(ctx: Context, run_id: str) -> RunDetail:
-    run = ctx.run(run_id)
-    detail = RunDetail(run)
-    if run.parent_id is not None:
-        detail.parent = ctx.find(run.parent_id)
-        detail.root = ctx.find(run.root_id) if run.root_id else None
-    detail.children = ctx.tx.children(run_id, _CHILDREN_SHOWN)
-    if run.schedule_id is not None:
-        detail.schedule = next((s for s in ctx.tx.schedules() if s.id == run.schedule_id), None)
-    return detail
-
-
-def _update_metadata(ctx: Context, run_id: str, body: dict[str, Any]) -> dict[str, Any]:
-    run = ctx.run(run_id)
-    whole = body.get("metadata")
-    own = [{"type": "update", "value": whole}] if whole is not None else body.get("operations")
-    args = {
-        "operations": own,
-        "parent_operations": body.get("parentOperations"),
-        "root_operations": body.get("rootOperations"),
-    }
-    return operations.change_metadata(ctx, run, args)
-
-
-def _cursor(text: str | None) -> int | None:
-    if text is None:
-        return None
-    if not text.isascii() or not text.isdigit() or len(text) > 18:
-        raise errors.InvalidOptionError(f"page cursor {text!r} is none that this server gave out.")
-    return int(text)
-
-
-def _page(
-    found: list[T], size: int, key: Callable[[T], str], after: str | None, before: str | None
-) -> Page[T]:
-    more = len(found) > size
-    items = found[:size] if before is None else found[-size:]
-    if not items:
-        return Page([])
-    has_next = more if before is None else True
-    has_previous = after is not None if before is None else more
-    return Page(
-        items,
-        next=key(items[-1]) if has_next else None,
-        previous=key(items[0]) if has_previous else None,
-    )
 
 
 __all__ = ["Command", "Engine"]

@@ -17,30 +17,30 @@ _HEADER = "x-trigger-request-idempotency-key"
 class Repeats:
     """Answers of recent calls by request key; a repeat gets the first call's, also while that is under way.
 
-    Kept in memory only: across a restart, idempotency keys of runs are the protection.
+    What outlives a restart is the engine's: calls get the key and hand it on.
     """
 
     def __init__(self) -> None:
-        self._answers: OrderedDict[tuple[str, str], asyncio.Future[Any]] = OrderedDict()
+        self._answers: OrderedDict[str, asyncio.Future[Any]] = OrderedDict()
 
-    async def once(self, request: Request, call: Callable[[], Awaitable[T]]) -> T:
+    async def once(self, request: Request, call: Callable[[str | None], Awaitable[T]]) -> T:
         """Make the call unless this request repeats one; refused calls are not kept."""
         name = request.headers.get(_HEADER)
         if not name or len(name) > _MAX_KEY_LENGTH:
-            return await call()
-        key = (request.url.path, name)
+            return await call(None)
+        key = f"{request.url.path} {name}"
         known = self._answers.get(key)
         if known is not None:
             answer: T = await asyncio.shield(known)
             return answer
         return await self._first(key, call)
 
-    async def _first(self, key: tuple[str, str], call: Callable[[], Awaitable[T]]) -> T:
+    async def _first(self, key: str, call: Callable[[str | None], Awaitable[T]]) -> T:
         future = self._answers[key] = asyncio.get_running_loop().create_future()
         if len(self._answers) > _KEPT:
             self._answers.popitem(last=False)
         try:
-            answer = await call()
+            answer = await call(key)
         except BaseException as error:
             self._answers.pop(key, None)
             if isinstance(error, Exception):

@@ -33,14 +33,14 @@ async def create(request: Request, caller: _Triggers) -> Response:
     body = await bodies.read_model(request, schemas.BatchBody)
     caller.require_each("tasks", body.task_identifiers or [])
     api = context.of(request)
-    made = await api.repeats.once(request, lambda: _create(api, caller, body))
+    made = await api.repeats.once(request, lambda key: _create(api, caller, body, key))
     shown: dict[str, Any] = {"id": made.id, "runCount": made.run_count, "isCached": made.is_cached}
     if body.idempotency_key is not None:
         shown["idempotencyKey"] = body.idempotency_key
     return bodies.answer(shown, 202, {"x-trigger-jwt": api.signer.sign((f"read:batch:{made.id}",))})
 
 
-async def _create(api: context.Api, caller: Caller, body: schemas.BatchBody) -> BatchCreated:
+async def _create(api: context.Api, caller: Caller, body: schemas.BatchBody, key: str | None) -> BatchCreated:
     ttl_ms = payloads.key_ttl_ms(body.idempotency_key_ttl)
     api.used_tokens.use(caller.claims, "a batch")
     try:
@@ -49,6 +49,7 @@ async def _create(api: context.Api, caller: Caller, body: schemas.BatchBody) -> 
             idempotency_key=body.idempotency_key,
             idempotency_ttl_ms=ttl_ms,
             parent_id=body.parent_run_id,
+            request=key,
         )
     except Exception:
         api.used_tokens.forget(caller.claims)
@@ -189,8 +190,8 @@ async def _trigger_at_once(
         run_count=len(items), parent_run_id=parent if isinstance(parent, str) else None
     )
 
-    async def make() -> BatchCreated:
-        made = await _create(api, caller, create)
+    async def make(key: str | None) -> BatchCreated:
+        made = await _create(api, caller, create, key)
         await api.engine.add_batch_items(made.id, items)
         return made
 

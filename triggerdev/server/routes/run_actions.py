@@ -47,7 +47,7 @@ async def replay(request: Request, run_id: str, caller: _Writes) -> Response:
     if "payload" in overrides:
         overrides["payload"], overrides["payloadType"] = payloads.inline_payload(overrides, declared)
     await _writable_run(api, caller, run_id)
-    made = await api.repeats.once(request, lambda: api.engine.replay_run(run_id, overrides))
+    made = await api.repeats.once(request, lambda key: api.engine.replay_run(run_id, overrides, request=key))
     token = api.signer.sign((f"read:runs:{made.id}", f"write:inputStreams:{made.id}"))
     return bodies.answer({"id": made.id}, headers={"x-trigger-jwt": token})
 

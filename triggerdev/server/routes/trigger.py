@@ -32,17 +32,17 @@ async def trigger(request: Request, task_id: str, caller: _Caller) -> Response:
         value = request.headers.get(header)
         if value:
             item.options.setdefault(option, value)
-    made = await api.repeats.once(request, lambda: _trigger(api, caller, item))
+    made = await api.repeats.once(request, lambda key: _trigger(api, caller, item, key))
     token = api.signer.sign((f"read:runs:{made.id}", f"write:inputStreams:{made.id}"))
     return bodies.answer({"id": made.id, "isCached": made.is_cached}, headers={"x-trigger-jwt": token})
 
 
-async def _trigger(api: context.Api, caller: Caller, item: TriggerItem) -> TriggerResult:
+async def _trigger(api: context.Api, caller: Caller, item: TriggerItem, key: str | None) -> TriggerResult:
     if caller.claims is None:
-        return await api.engine.trigger(item)
+        return await api.engine.trigger(item, request=key)
     api.used_tokens.use(caller.claims, item.task)
     try:
-        return await api.engine.trigger(item)
+        return await api.engine.trigger(item, request=key)
     except Exception:
         api.used_tokens.forget(caller.claims)
         raise

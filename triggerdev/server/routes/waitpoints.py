@@ -42,8 +42,12 @@ async def create(request: Request, caller: _Writes) -> Response:
         )
     made = await api.repeats.once(
         request,
-        lambda: api.engine.create_token(
-            timeout=body.timeout, idempotency_key=body.idempotency_key, idempotency_ttl_ms=ttl_ms, tags=tags
+        lambda key: api.engine.create_token(
+            timeout=body.timeout,
+            idempotency_key=body.idempotency_key,
+            idempotency_ttl_ms=ttl_ms,
+            tags=tags,
+            request=key,
         ),
     )
     shown = {"id": made.id, "isCached": made.is_cached, "url": _callback_url(request, api, made.id)}
