@@ -80,7 +80,8 @@ def event(kind: str, status: Status, **more: Any) -> RunEvent:
 
 def play(output: render.DevOutput) -> None:
     """Let an output say everything once."""
-    output.starting("shop", "/home/ada/shop", Path("/home/ada/shop/.venv/bin/python"))
+    interpreter = Path("/home/ada/shop/.venv/bin/python")
+    output.starting("shop", "/home/ada/shop", interpreter, "SQLite in .trigger/engine.db")
     output.ready("http://127.0.0.1:3030", ".trigger/dev.env", TASKS, 321.4)
     output.run_event(event("queued", Status.PENDING, attempt=0))
     output.run_event(event("queued", Status.DELAYED, attempt=0))
@@ -203,7 +204,7 @@ def test_clean_makes_everything_visible_that_a_terminal_would_obey() -> None:
 def test_no_text_of_a_task_reaches_the_terminal_as_a_command_or_a_line_of_its_own() -> None:
     stream = io.StringIO()
     output = render.PlainOutput(stream)
-    output.starting(HOSTILE, HOSTILE, HOSTILE)
+    output.starting(HOSTILE, HOSTILE, HOSTILE, HOSTILE)
     output.ready(HOSTILE, HOSTILE, [{"id": HOSTILE, "file": HOSTILE, "line": 1, "kind": "sync"}], 1)
     error: ErrorInfo = {
         "name": HOSTILE,

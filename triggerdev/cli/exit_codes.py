@@ -33,4 +33,5 @@ _BY_CLASS: tuple[tuple[type[Exception], int], ...] = (
     (errors.PermissionDeniedError, AUTH),
     (errors.WouldPromptError, WOULD_ASK),
     (errors.ConnectionFailedError, UNREACHABLE),
+    (errors.StorageUnavailableError, UNREACHABLE),
 )

@@ -1,12 +1,16 @@
 """The `.trigger/` folder of a project: the database, the dev key, the address for backends."""
 
+import hashlib
 import os
+import platform
 import secrets
 import string
 from collections.abc import Mapping
 from pathlib import Path
+from typing import IO
 
 from triggerdev import errors
+from triggerdev.engine.store import filelock
 
 KEY_PREFIX = "tr_dev_"
 _KEY_LENGTH = 32
@@ -22,6 +26,7 @@ class StateFolder:
         self.env_file = self.path / "dev.env"
         self.packets = self.path / "packets"
         self._key_file = self.path / "dev.key"
+        self._id_file = self.path / "server.id"
 
     def prepare(self) -> None:
         """Create the folder. Raises EnvironmentProblemError if it cannot be written."""
@@ -35,6 +40,30 @@ class StateFolder:
                 f"Cannot write {self.path}: {error.strerror}. `trigger dev` keeps its state there; make the"
                 " project folder writable."
             ) from error
+
+    def lock(self) -> IO[str]:
+        """Hold the folder until the handle is closed, for a database elsewhere; SQLite's does it by itself.
+
+        Raises AlreadyRunningError that names the process which holds it.
+        """
+        return filelock.take(self.database.with_suffix(".lock"), str(self.path))
+
+    def worker_name(self) -> str:
+        """Name this folder's worker among all servers of a database.
+
+        The same at each start; another one in a copy of the folder, here or on another machine.
+        """
+        here = (self._id(), platform.node(), _machine_id(), os.fspath(self.path.resolve()))
+        return "dev-" + hashlib.sha256("\0".join(here).encode("utf-8", "surrogateescape")).hexdigest()[:20]
+
+    def _id(self) -> str:
+        if self._id_file.is_file():
+            kept = self._id_file.read_text(encoding="utf-8").strip()
+            if kept:
+                return kept
+        made = secrets.token_hex(16)
+        _write_private(self._id_file, made + "\n")
+        return made
 
     def key(self, environ: Mapping[str, str]) -> tuple[str, str | None]:
         """Tell the dev key and a warning, if there is one.
@@ -64,6 +93,13 @@ class StateFolder:
     def write_env(self, url: str, key: str) -> None:
         """Write the file that backends load to find the server."""
         _write_private(self.env_file, f"TRIGGER_API_URL={url}\nTRIGGER_SECRET_KEY={key}\n")
+
+
+def _machine_id() -> str:
+    try:
+        return Path("/etc/machine-id").read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""  # the host's name has to do
 
 
 def _write_private(path: Path, text: str) -> None:

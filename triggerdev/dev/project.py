@@ -10,6 +10,8 @@ from triggerdev.dev import extensions
 from triggerdev.dev.render import DevOutput
 from triggerdev.worker.interpreter import check_interpreter, find_interpreter
 
+DATABASE_VARIABLE = "TRIGGER_DATABASE_URL"
+
 
 @dataclass(frozen=True, slots=True)
 class DevOptions:
@@ -37,10 +39,22 @@ class Project:
         self.extended = extensions.DevExtensions()
 
     def _read(self) -> None:
+        """Read the config. The server's own database is kept out of it, and so out of the tasks' environment:
+        they see the variable only if an env file has it.
+        """
         options = self._options
+        environ = {name: value for name, value in options.environ.items() if name != DATABASE_VARIABLE}
         self.loaded = config.load_config(
-            options.path, env_name="dev", environ=options.environ, env_files=options.env_files
+            options.path, env_name="dev", environ=environ, env_files=options.env_files
         )
+
+    @property
+    def database_url(self) -> str | None:
+        """The URL of the server's database, from the environment or else from env files; None: SQLite."""
+        given = self._options.environ.get(DATABASE_VARIABLE, "") or self.loaded.environ.get(
+            DATABASE_VARIABLE, ""
+        )
+        return given.strip() or None
 
     def reread(self) -> None:
         """Read the files again. Raises ConfigError and keeps what was read before."""

@@ -51,7 +51,7 @@ _SAMPLES = {"string": "", "integer": 0, "number": 0, "boolean": False, "array": 
 class DevOutput(Protocol):
     """What `trigger dev` has to say. Everything but `flush` only fills a buffer."""
 
-    def starting(self, project: str, root: PathText, interpreter: PathText) -> None: ...
+    def starting(self, project: str, root: PathText, interpreter: PathText, database: str) -> None: ...
     def ready(self, url: str, key_file: PathText, tasks: Tasks, took_ms: float) -> None: ...
     def run_event(self, event: "RunEvent") -> None: ...
     def reloaded(self, version: str, changed: Names, took_ms: float, tasks_changed: Names = ()) -> None: ...
@@ -100,11 +100,12 @@ class PlainOutput(_Buffer):
         self._second = -1
         self._clock = ""
 
-    def starting(self, project: str, root: PathText, interpreter: PathText) -> None:
+    def starting(self, project: str, root: PathText, interpreter: PathText, database: str) -> None:
         self._root = os.fspath(root)
         self._lines += [
             f"project      {clean(project)} ({clean(self._root)})",
             f"interpreter  {clean(os.fspath(interpreter))}",
+            f"database     {clean(database)}",
         ]
 
     def ready(self, url: str, key_file: PathText, tasks: Tasks, took_ms: float) -> None:
@@ -221,8 +222,9 @@ class JsonOutput(_Buffer):
     def __init__(self, stream: TextIO | None = None) -> None:
         super().__init__(stream or sys.stdout)
 
-    def starting(self, project: str, root: PathText, interpreter: PathText) -> None:
-        self._put("starting", project=project, root=os.fspath(root), interpreter=os.fspath(interpreter))
+    def starting(self, project: str, root: PathText, interpreter: PathText, database: str) -> None:
+        folder, python = os.fspath(root), os.fspath(interpreter)
+        self._put("starting", project=project, root=folder, interpreter=python, database=database)
 
     def ready(self, url: str, key_file: PathText, tasks: Tasks, took_ms: float) -> None:
         self._put("ready", url=url, key_file=os.fspath(key_file), tasks=list(tasks), took_ms=took_ms)

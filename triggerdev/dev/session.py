@@ -16,7 +16,8 @@ from triggerdev.dev.render import DevOutput
 from triggerdev.dev.trouble import WarningsShown
 from triggerdev.engine.engine import Engine
 from triggerdev.engine.model import RunEvent
-from triggerdev.engine.store.sqlite import SqliteStore
+from triggerdev.engine.store import describe, open_store
+from triggerdev.engine.store.protocol import Store
 from triggerdev.protocol import Manifest, Message, WorkerSettings
 from triggerdev.server.serving import ServerHandle
 from triggerdev.worker.events import Limits, SupervisorEvent
@@ -25,7 +26,6 @@ from triggerdev.worker.supervisor import Supervisor
 DEFAULT_PORT = 3030
 INTERRUPTED = 130
 _STOP_GRACE = 2.0
-_WORKER = "dev"
 _GOOD_NEWS = frozenset({"unblocked", "recovered"})
 
 
@@ -43,7 +43,7 @@ class DevSession:
     async def run(self) -> None:
         """Serve until a signal comes.
 
-        Raises ConfigError, AlreadyRunningError, EnvironmentProblemError before anything is served.
+        Raises UsageError, AlreadyRunningError, EnvironmentProblemError before anything is served.
         """
         self._stop = asyncio.Event()
         self._project = Project(self._options)
@@ -51,9 +51,16 @@ class DevSession:
         self._folder.prepare()
         loaded = self._project.loaded
         logging.getLogger("triggerdev").addHandler(WarningsShown(self._output))
-        self._output.starting(loaded.config.project, self._project.root, self._project.interpreter)
+        url = self._project.database_url
+        where = describe(url or self._project.relative(self._folder.database))
+        self._output.starting(loaded.config.project, self._project.root, self._project.interpreter, where)
+        self._output.flush()
         self._environment = translate.environment(loaded)
-        self._engine = Engine(SqliteStore(self._folder.database), environment=self._environment)
+        with self._folder.lock() if url else contextlib.nullcontext():
+            await self._run(open_store(url or self._folder.database))
+
+    async def _run(self, store: Store) -> None:
+        self._engine = Engine(store, environment=self._environment)
         self._engine.listen(self._on_run_event)
         await self._engine.start()
         try:
@@ -81,7 +88,9 @@ class DevSession:
         self._catch_signals(supervisor)
         try:
             await supervisor.start()
-            self._session = self._engine.connect(_WORKER, supervisor.deliver, supervisor.capacity)
+            self._session = self._engine.connect(
+                self._folder.worker_name(), supervisor.deliver, supervisor.capacity
+            )
             await self._live(supervisor)
         finally:
             await self._shut_down(supervisor)

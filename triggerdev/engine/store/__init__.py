@@ -22,6 +22,13 @@ def open_store(where: str | Path) -> Store:
     return SqliteStore(Path(where))
 
 
+def describe(where: str | Path) -> str:
+    """Name a database for people, without user and password. Raises UsageError as `open_store` does."""
+    if isinstance(where, str) and "://" in where:
+        return str(_postgres(where).place(where))
+    return f"SQLite in {where}"
+
+
 def migrate(url: str) -> tuple[int, list[str]]:
     """Bring a PostgreSQL database's schema to this version's; returns its number and what was applied.
 
@@ -47,4 +54,4 @@ def _postgres(url: str) -> ModuleType:
     return postgres
 
 
-__all__ = ["migrate", "open_store"]
+__all__ = ["describe", "migrate", "open_store"]

@@ -23,6 +23,7 @@ from triggerdev.engine.store.shared import News, RepeatError
 
 SCHEMA = "triggerdev"
 PATIENCE_SECONDS = 30.0
+_START_PATIENCE_SECONDS = 3.0
 _MAX_CONFLICTS = 8
 _CONFLICTS_BEFORE_ALONE = 3
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
@@ -37,6 +38,7 @@ class PostgresStore:
         self._url = pg.checked(url)
         self._schema = schema
         self._where = pg.place(url)
+        self._patience = patience
         self._server = secrets.token_hex(8)
         self._clock = pg.DatabaseClock()
         self._writer = _Link(self._connect, self._where, patience)
@@ -56,7 +58,7 @@ class PostgresStore:
         Raises StorageUnavailableError if nobody answers, EnvironmentProblemError if it cannot be used.
         """
         try:
-            connection = self._writer.take()
+            connection = self._writer.take(min(_START_PATIENCE_SECONDS, self._patience))
             postgres_migrations.migrate(connection, self._schema, self._where)
             self._clock.measure(connection, PostgresTx.sql["time"])
             connection.execute(PostgresTx.sql["forget_commits"])
@@ -250,6 +252,11 @@ class _Link:
             self._connection = None
 
 
+def place(url: str) -> str:
+    """Name a database for people: host, port and name. Raises UsageError for a URL that is none."""
+    return pg.place(pg.checked(url))
+
+
 def migrate(url: str, *, schema: str = SCHEMA) -> tuple[int, list[str]]:
     """Bring a database's schema to this version's; returns its number and the migrations that were applied.
 
@@ -265,4 +272,4 @@ def migrate(url: str, *, schema: str = SCHEMA) -> tuple[int, list[str]]:
         raise pg.explain(error, where) from error
 
 
-__all__ = ["PostgresStore", "migrate"]
+__all__ = ["PostgresStore", "migrate", "place"]

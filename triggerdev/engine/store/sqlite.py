@@ -2,9 +2,7 @@
 
 import contextlib
 import errno
-import fcntl
 import math
-import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -23,7 +21,7 @@ from triggerdev.engine.model import (
     Token,
     TokenFilter,
 )
-from triggerdev.engine.store import claiming, sqlfile
+from triggerdev.engine.store import claiming, filelock, sqlfile
 from triggerdev.engine.store import rows as convert
 from triggerdev.engine.store.protocol import Capacity, IdempotencyRow, OpRow, Tx
 
@@ -51,7 +49,7 @@ class SqliteStore:
         """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = _take_lock(self.path)
+            self._lock = filelock.take(self.path.with_suffix(".lock"), str(self.path))
             self._writer = self._connect()
             self._prepare(self._writer)
             self._reader = self._connect()
@@ -118,23 +116,6 @@ class SqliteStore:
                 f"{self.path} was written by another version of triggerdev (schema {found}, this is"
                 f" {SCHEMA_VERSION}). Move the file away, or use that version."
             )
-
-
-def _take_lock(path: Path) -> IO[str]:
-    handle = path.with_suffix(".lock").open("a+", encoding="utf-8")
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        handle.seek(0)
-        holder = handle.read().strip() or "unknown"
-        handle.close()
-        raise errors.AlreadyRunningError(
-            f"Process {holder} already runs an engine on {path}. Stop it first."
-        ) from None
-    handle.truncate(0)
-    handle.write(str(os.getpid()))
-    handle.flush()
-    return handle
 
 
 def _explain(error: Exception, path: Path) -> Exception:
