@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -190,7 +190,6 @@ class EngineKit:
         self.clock = VirtualClock()
         self.events: list[RunEvent] = []
         self.tasks, self.queues = tasks, queues
-        self.crash_point: Callable[[str], None] = lambda _name: None
         self._seed = seed
         self.engine: Engine
         self.store: Store
@@ -202,13 +201,7 @@ class EngineKit:
         self._seed += 1
         rng = random.Random(self._seed)
         self.store = self.backend.make()
-        self.engine = Engine(
-            self.store,
-            clock=self.clock,
-            rng=rng,
-            ids=IdSource(rng),
-            crash_point=lambda name: self.crash_point(name),
-        )
+        self.engine = Engine(self.store, clock=self.clock, rng=rng, ids=IdSource(rng))
         self.engine.listen(self.events.append)
         await self.engine.start()
         if activate:

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import threading
 from pathlib import Path
 
 import pytest
@@ -150,30 +149,3 @@ async def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     with pytest.raises(errors.EnvironmentProblemError, match="must exist and be writable") as caught:
         await Engine(SqliteStore(tmp_path / "full" / "engine.db")).start()
     assert not isinstance(caught.value, errors.StorageFullError)
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-@pytest.mark.parametrize(("point", "is_kept"), [("before_commit", False), ("after_commit", True)])
-async def test_a_crash_round_the_commit(kit: EngineKit, worker: Worker, point: str, is_kept: bool) -> None:
-    worker.room["async"] = 0
-    executing = await kit.trigger("child")
-    await kit.settled()
-    crashed = threading.Event()
-
-    def crash(name: str) -> None:
-        if name == point:
-            crashed.set()
-            raise SystemExit
-
-    kit.crash_point = crash
-    call = asyncio.ensure_future(kit.engine.trigger(item("job")))
-    await asyncio.to_thread(crashed.wait)
-    kit.crash_point = lambda _name: None
-    await kit.restart()
-    assert not call.done()
-    call.cancel()
-    runs = kit.query("SELECT id FROM runs WHERE task = 'job'")
-    assert bool(runs) is is_kept
-    await kit.worker.started(executing)
-    if is_kept:
-        await kit.worker.started(str(runs[0][0]))

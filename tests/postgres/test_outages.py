@@ -15,6 +15,7 @@ from triggerdev import errors
 from triggerdev.engine.engine import Engine
 from triggerdev.engine.store import postgres_connection
 from triggerdev.engine.store.postgres import PostgresStore
+from triggerdev.engine.store.postgres_tx import PostgresTx
 
 Pair = tuple[EngineKit, EngineKit]
 CRASHES, RUNS = 3, 900
@@ -91,21 +92,25 @@ async def test_an_engine_that_does_not_know_of_its_commit_can_be_stopped(
     await kit.open()
 
 
-async def test_a_connection_that_is_ended_in_a_transaction_costs_nothing(pair: Pair) -> None:
+async def test_a_connection_that_is_ended_in_a_transaction_costs_nothing(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
     kit, _ = pair
     await kit.settled()
-    ended: list[tuple[object, ...]] = []
+    store, ended = store_of(kit), list[tuple[object, ...]]()
+    commit = store._commit
 
-    def end_connections(point: str) -> None:
-        if point == "before_commit" and not ended:
+    def end_connections(connection: postgres_connection.Connection, tx: PostgresTx) -> None:
+        if not ended:
             ended.extend(
                 kit.query(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                     " WHERE application_name = 'triggerdev' AND pid <> pg_backend_pid()"
                 )
             )
+        commit(connection, tx)
 
-    kit.crash_point = end_connections
+    monkeypatch.setattr(store, "_commit", end_connections)
     runs = await asyncio.gather(*(kit.trigger() for _ in range(20)))
     assert len(ended) >= 6  # a writer, a reader and a listener of each server
     assert sorted(runs) == sorted(run for (run,) in kit.query("SELECT id FROM runs"))

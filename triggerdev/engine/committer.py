@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from triggerdev import errors
+from triggerdev import _crash, errors
+from triggerdev._crash import crash_point
 from triggerdev.engine.commands import finish
 from triggerdev.engine.context import Context, Effects
 from triggerdev.engine.store.protocol import Store, Tx
@@ -46,14 +47,12 @@ class Committer:
         store: Store,
         make_context: Callable[[Tx], Context],
         on_effects: Callable[[Effects], None],
-        crash_point: Callable[[str], None] = lambda _name: None,
         before_commit: Callable[[Tx, Effects], None] | None = None,
     ) -> None:
         self._store = store
         self._before_commit = before_commit
         self._make_context = make_context
         self._on_effects = on_effects
-        self._crash_point = crash_point
         self._jobs: list[_Job] = []
         self._ready = threading.Condition()
         self._stopping = False
@@ -96,7 +95,7 @@ class Committer:
             if not self._commit(group) and len(group) > 1 and not _is_unreachable(group):
                 for job in group:
                     self._commit([job])
-            self._crash_point("after_commit")
+            _crash_points(group, "after_commit")
             self._answer(group)
 
     def _commit(self, group: list[_Job]) -> bool:
@@ -117,8 +116,10 @@ class Committer:
         try:
             with self._store.write() as tx:
                 for job in group:
+                    if job is not group[0]:
+                        crash_point("group.half_written")
                     self._run(job, tx)
-                self._crash_point("before_commit")
+                _crash_points(group, "before_commit")
         except RepeatError:
             return False
         return True
@@ -161,3 +162,10 @@ class Committer:
 def _is_unreachable(group: list[_Job]) -> bool:
     """Tell if a group failed because there is no database: then no part of it would fare better."""
     return isinstance(group[0].error, errors.StorageUnavailableError)
+
+
+def _crash_points(group: list[_Job], moment: str) -> None:
+    """Come to the crash points that the commands of a group have named."""
+    if _crash.is_armed():
+        for name in [name for job in group if job.effects for name in job.effects.points]:
+            crash_point(f"{name}.{moment}")

@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from triggerdev import errors
+from triggerdev import _crash, errors
 from triggerdev.engine.clock import IdSource
 from triggerdev.engine.model import Run, RunEvent
 from triggerdev.engine.store.protocol import Tx
@@ -24,6 +24,12 @@ class Effects:
     logged: set[str] = field(default_factory=set)
     due_at: int | None = None
     pump: bool = False
+    points: list[str] = field(default_factory=list)
+
+    def crash_points(self, name: str) -> None:
+        """Name what the transaction does, for the crash points before and after its commit."""
+        if _crash.is_armed():
+            self.points.append(name)
 
 
 class Context:
@@ -103,6 +109,9 @@ class Context:
     def tell(self, worker: str | None, message: Message) -> None:
         if worker is not None:
             self.effects.messages.append((worker, message))
+
+    def crash_points(self, name: str) -> None:
+        self.effects.crash_points(name)
 
     def event(
         self, kind: str, run: Run, *, error: ErrorInfo | None = None, retry_at: int | None = None

@@ -64,7 +64,6 @@ class Engine:
         clock: Clock | None = None,
         rng: random.Random | None = None,
         ids: IdSource | None = None,
-        crash_point: Callable[[str], None] = lambda _name: None,
     ) -> None:
         self.environment = environment or Environment()
         self._store = store
@@ -75,7 +74,7 @@ class Engine:
         self._tasks = TaskTable()
         self._sharing = Sharing(shared, self._submit, self._workers, self.pump) if shared else None
         forward = self._sharing.forward if self._sharing else None
-        self._committer = Committer(store, self._context, self._carry_out, crash_point, forward)
+        self._committer = Committer(store, self._context, self._carry_out, forward)
         self._dispatcher = Dispatcher(self._committer, lambda: self._tasks)
         self._runs = Watch()
         self._logs = Watch()
@@ -149,6 +148,7 @@ class Engine:
 
     def _register(self, ctx: Context, manifest: Manifest) -> None:
         ctx.tasks = TaskTable(None, manifest)
+        ctx.crash_points("activate")
         schedules.register(ctx, manifest, self.environment.type)
         for queue in manifest["queues"]:
             ctx.tx.put_queue(wire.queue_name(queue["name"]), queue.get("concurrency_limit"), ctx.now)

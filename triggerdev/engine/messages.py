@@ -83,4 +83,5 @@ def append_logs(ctx: Context, lines: Sequence[dict[str, Any]]) -> None:
         for line in lines
     ]
     ctx.tx.append_logs(entries)
+    ctx.crash_points("logs")
     ctx.effects.logged.update(entry.run for entry in entries)

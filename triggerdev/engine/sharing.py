@@ -56,6 +56,7 @@ class Sharing:
             away = self._away(effects)
             if away:
                 cast("SharedTx", tx).send_mail(away)
+                effects.crash_points("mail")
 
     def announce(self, effects: Effects) -> None:
         """Tell the other servers what a commit has changed."""
@@ -105,6 +106,7 @@ class Sharing:
 def _take_mail(ctx: Context, workers: list[str]) -> None:
     for worker, message in cast("SharedTx", ctx.tx).take_mail(workers):
         ctx.tell(worker, message)
+        ctx.crash_points("collect")
 
 
 def take_over(ctx: Context, worker: str, lease_ms: int) -> None:
@@ -112,6 +114,7 @@ def take_over(ctx: Context, worker: str, lease_ms: int) -> None:
     while timers.recover(ctx, worker):
         ctx.flush()
     timers.renew(ctx, [worker], lease_ms)
+    ctx.crash_points("connect")
 
 
 def _log_failure(future: "asyncio.Future[Any]") -> None:

@@ -42,11 +42,13 @@ def _claim_one(ctx: Context, run: Run, worker: str) -> None:
         if run.metadata:
             message["metadata"] = run.metadata
         ctx.event("resumed", run)
+        ctx.crash_points("resume")
     else:
         ctx.tell(parked_at, {"t": "evict", "run": run.id, "token": old_token})
         _begin(ctx, run)
         message = {"t": "start", "run": start_message(ctx, run)}
         ctx.event("resumed" if run.resuming else "started", run)
+        ctx.crash_points("claim")
     run.resuming = False
     ctx.save(run)
     ctx.tell(worker, message)
@@ -153,6 +155,7 @@ def _failed(ctx: Context, run: Run, message: dict[str, Any]) -> None:
     ctx.wake_at(again)
     ctx.effects.pump = True
     ctx.event("retrying", run, error=error, retry_at=again)
+    ctx.crash_points("retry")
 
 
 def park(ctx: Context, message: Message) -> bool:
@@ -173,6 +176,7 @@ def park(ctx: Context, message: Message) -> bool:
     ctx.wake_at(run.due_at)
     ctx.save(run)
     ctx.effects.pump = True
+    ctx.crash_points("park")
     waits_for = [ctx.tx.get_op(run.id, run.attempt, op) for op in message["ops"]]
     if any(op is not None and op.done for op in waits_for):
         finish.wake(ctx, run)
@@ -198,6 +202,7 @@ def evicted(ctx: Context, message: Message) -> bool:
     else:
         run.worker = None
         ctx.save(run)
+    ctx.crash_points("evict")
     return True
 
 

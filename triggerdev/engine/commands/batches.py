@@ -31,6 +31,7 @@ def create(
     batch = Batch(ctx.new_id("batch"), run_count, ctx.now, ctx.now, idempotency_key=key, parent_id=parent_id)
     lifetime = wire.DEFAULT_IDEMPOTENCY_TTL_MS if key_ttl_ms is None else key_ttl_ms
     ctx.tx.insert_batch(batch, ctx.now + lifetime if key is not None else None)
+    ctx.crash_points("batch")
     return BatchCreated(batch.id, run_count, is_cached=False)
 
 
@@ -74,6 +75,7 @@ def fill(ctx: Context, batch: Batch, items: list[TriggerItem], origin: Origin) -
         ctx.tx.insert_batch_errors(batch.id, problems)
     batch.accepted += len(items)
     batch.updated_at = ctx.now
+    ctx.crash_points("items")
     return [run_id for _, run_id in rows]
 
 
@@ -110,6 +112,7 @@ def seal(ctx: Context, batch: Batch) -> None:
     """Close a batch for further items."""
     batch.sealed = True
     batch.status = "PROCESSING"
+    ctx.crash_points("seal")
     finish.close_if_done(ctx, batch)
 
 

@@ -27,6 +27,7 @@ def finish(ctx: Context, run: Run, event: Event, error: ErrorInfo | None = None)
     ctx.event("finished", run, error=error)
     ctx.finished.append(run)
     ctx.effects.pump = True
+    ctx.crash_points("finish")
 
 
 def settle(ctx: Context) -> None:
@@ -83,6 +84,7 @@ def wake(ctx: Context, run: Run) -> None:
     """Let a waiting run continue as soon as it has a slot again, ahead of new runs."""
     transitions.move(run, Event.WAKE, ctx.now)
     make_resumable(ctx, run)
+    ctx.crash_points("wake")
 
 
 def wake_later(ctx: Context, run: Run) -> None:
@@ -157,6 +159,7 @@ def cancel(ctx: Context, run_id: str, reason: ErrorInfo = CANCELED) -> None:
     first = ctx.run(run_id)
     if first.status.is_final:
         return
+    ctx.crash_points("cancel")
     todo = [first]
     while todo:
         run = todo.pop()

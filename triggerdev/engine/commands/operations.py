@@ -74,6 +74,7 @@ def _perform(ctx: Context, run: Run, message: Message) -> OpRow:
     )
     ctx.tx.insert_ops([row])
     ctx.wake_at(effect.due_at)
+    ctx.crash_points("operation")
     if not run.has_ops:
         run.has_ops = True
         ctx.save(run)

@@ -71,6 +71,7 @@ def _fire(ctx: Context, schedule: Schedule) -> None:
     item = TriggerItem(schedule.task, payload(schedule, slot), "application/super+json")
     trigger(ctx, item, Origin(schedule_id=schedule.id))
     schedule.last_at = slot
+    ctx.crash_points("schedule")
 
 
 def payload(schedule: Schedule, slot: int) -> str:

@@ -33,6 +33,7 @@ def _run_due(ctx: Context, run: Run) -> None:
     if run.status is Status.DELAYED:
         transitions.move(run, Event.DUE, ctx.now)
         enqueue(ctx, run)
+        ctx.crash_points("delay")
         ctx.save(run)
     elif run.status is Status.RETRYING:
         run.ready = True
@@ -53,6 +54,7 @@ def _expire(ctx: Context, run: Run) -> None:
     text = _span(run.ttl_ms or 0)
     error = f"Run expired because the TTL ({text}) was reached"
     finish.finish(ctx, run, Event.EXPIRE, {"type": "STRING_ERROR", "raw": error})
+    ctx.crash_points("expire")
 
 
 def _span(ms: int) -> str:
@@ -83,12 +85,14 @@ def recover(ctx: Context, worker: str | None) -> bool:
     runs = ctx.adopt(ctx.tx.executing_runs(worker, _PAGE))
     for run in runs:
         attempts.lose(ctx, run)
+    ctx.crash_points("recover")
     return len(runs) == _PAGE
 
 
 def sweep(ctx: Context, alive: list[str], lease_ms: int) -> None:
     """Renew the leases of connected workers and take over the runs of those whose lease is over."""
     renew(ctx, alive, lease_ms)
+    ctx.crash_points("sweep")
     for worker in ctx.tx.expired_workers(ctx.now):
         if not recover(ctx, worker):
             ctx.tx.delete_worker(worker)

@@ -82,6 +82,7 @@ def time_out(ctx: Context, token: Token) -> None:
 def _close(ctx: Context, token: Token) -> None:
     token.completed_at = ctx.now
     ctx.tx.update_token(token)
+    ctx.crash_points("token")
     for op in ctx.tx.pending_ops([token.id]):
         finish.complete_op(ctx, op, result(token))
 

@@ -44,6 +44,7 @@ def trigger_many(ctx: Context, items: Sequence[TriggerItem], origin: Origin = NO
         run = _make(ctx, item, task, options, origin)
         ctx.add(run)
         keys.note(run, options)
+        ctx.crash_points("trigger")
         results.append(TriggerResult(run.id, is_cached=False))
     keys.save()
     return results

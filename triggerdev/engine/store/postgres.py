@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 
 import psycopg
 
+from triggerdev._crash import crash_point
 from triggerdev.engine.store import postgres_connection as pg
 from triggerdev.engine.store import postgres_migrations
 from triggerdev.engine.store.postgres_news import Newsroom
@@ -103,6 +104,7 @@ class PostgresStore:
             connection.execute("ROLLBACK")  # there are only locks to give back, so nothing to wait for
             return
         self._commits += 1
+        crash_point("postgres.commit_unnoted")
         try:
             self._send_commit(connection)
         except psycopg.Error as error:
@@ -116,7 +118,9 @@ class PostgresStore:
         """Note the commit's number and commit, in one go. (A seam: tests lose the connection here.)"""
         with connection.pipeline():
             connection.execute(PostgresTx.sql["note_commit"], (self._server, self._commits))
+            crash_point("postgres.commit_unsent")
             connection.execute("COMMIT")
+            crash_point("postgres.commit_sent")
 
     def _has_committed(self) -> bool:
         """Find out, on a new connection, if the last commit has happened.

@@ -7,6 +7,7 @@ import psycopg
 from psycopg import sql
 
 from triggerdev import errors
+from triggerdev._crash import crash_point
 from triggerdev.engine.store import sqlfile
 from triggerdev.engine.store.postgres_connection import Connection
 
@@ -46,6 +47,7 @@ def migrate(connection: Connection, schema: str, where: str) -> tuple[int, list[
             applied = [name for number, name in files.items() if number > found]
             for name in applied:
                 connection.execute(sqlfile.read("postgres", name), prepare=False)
+                crash_point("migration.half_done")
             if applied:
                 connection.execute("INSERT INTO migrations (version) VALUES (%s)", (newest,))
     except psycopg.errors.InsufficientPrivilege as error:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from triggerdev import _json, errors
+from triggerdev._crash import crash_point
 from triggerdev.engine.model import (
     FINAL,
     Batch,
@@ -110,7 +111,9 @@ class SqliteStore:
         found: int = connection.execute("PRAGMA user_version").fetchone()[0]
         if found == 0:
             script = sqlfile.read("sqlite", "schema.sql")
-            connection.executescript(f"BEGIN; {script} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+            connection.executescript(f"BEGIN; {script} PRAGMA user_version = {SCHEMA_VERSION};")
+            crash_point("migration.half_done")
+            connection.execute("COMMIT")
         elif found != SCHEMA_VERSION:
             raise errors.EnvironmentProblemError(
                 f"{self.path} was written by another version of triggerdev (schema {found}, this is"
