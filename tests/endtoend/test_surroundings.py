@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
@@ -105,6 +106,33 @@ async def test_two_hundred_schedules(project: Callable[..., Project]) -> None:
         assert await api.output("plain") == "ok"
         page = await api.call("GET", "/api/v1/schedules?perPage=100&page=2")
         assert (page["pagination"]["count"], len(page["data"])) == (200, 100)
+
+
+CROWD = """
+@task(id="napping")
+def napping(payload: int):
+    time.sleep(0.1)
+    return payload
+
+@task(id="waiting")
+def waiting(payload: int):
+    wait.sync.for_(seconds=0.1)
+    return payload
+"""
+
+
+async def test_too_few_files_delay_runs_and_lose_none(project: Callable[..., Project]) -> None:
+    made = project(CROWD)
+    async with start(made.root, env=made.env) as dev:
+        api = dev.api()
+        used = len(list((Path("/proc") / str(dev.process.pid) / "fd").iterdir()))
+        resource.prlimit(dev.process.pid, resource.RLIMIT_NOFILE, (used + 8, used + 8))
+        runs = [await api.trigger(name, n + 1) for n in range(10) for name in ("napping", "waiting")]
+        warning = await dev.line("warning")
+        assert "Too many open files" in warning["text"]
+        assert [(await api.result(run))["output"] for run in runs] == [
+            n + 1 for n in range(10) for _ in range(2)
+        ]
 
 
 MANY = 5000

@@ -254,9 +254,12 @@ class AsyncChannel:
 
     def close(self) -> None:
         """Close the socket; what is queued is sent if the socket takes it at once."""
+        self.flush()
+        self._shut()
+
+    def _shut(self) -> None:
         if self.is_closed:
             return
-        self.flush()
         self.is_closed = True
         self._loop.remove_reader(self._sock.fileno())
         if self._writing:
@@ -322,9 +325,8 @@ class AsyncChannel:
     def _lost(self) -> None:
         if self.is_closed:
             return
-        self._segments.clear()
         self._outbox.clear()
-        self.close()
+        self._shut()
         self._on_close()
 
 

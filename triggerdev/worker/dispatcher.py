@@ -8,14 +8,17 @@ from typing import Any
 
 from triggerdev.protocol import Message
 from triggerdev.worker import outcomes
+from triggerdev.worker.backoff import Backoff
 from triggerdev.worker.endings import Endings
 from triggerdev.worker.events import Limits, SupervisorEvent
 from triggerdev.worker.placing import Pool
 from triggerdev.worker.template_process import describe_exit
+from triggerdev.worker.version_process import VersionProcess
 from triggerdev.worker.worker_process import Kind, Placement, WorkerProcess
 
 _RETIRE_SECONDS = 5
 _MAX_NEVER_TAKEN = 3
+_MAX_NEVER_READY = 60  # with a pause between them: 30 s
 _MAX_SENT_BACK = 3
 
 
@@ -39,10 +42,11 @@ class Dispatcher:
         self.pool = Pool(limits)
         self.is_stopping = False
         self._emit = emit
-        self._tell = tell
+        self.tell = tell
         self._on_capacity = on_capacity
         self.loop: asyncio.AbstractEventLoop
         self._endings = Endings(self)
+        self._backoff = Backoff(self)
         self._executing: dict[Kind, int] = {"async": 0, "sync": 0}
         self._parked_sync: dict[str, Placement] = {}
         self._never_taken: Counter[str] = Counter()
@@ -100,6 +104,13 @@ class Dispatcher:
         """Have a run unwound; its process is not waited for longer than `evict_grace`."""
         self._endings.evict(placement)
 
+    def stop(self) -> None:
+        """Start nothing any more, and unwind all runs."""
+        self.is_stopping = True
+        self._backoff.release_all()
+        for placement in list(self.runs.values()):
+            self.evict(placement)
+
     def later(self, message: Message) -> None:
         """Say something to the engine in the next turn of the loop."""
         if not self._outbox:
@@ -120,8 +131,15 @@ class Dispatcher:
         stale = self.runs.get(identity)
         if stale is not None:
             self._abandon(stale)
-        take_sync, take_async = self.pool.take_sync, self.pool.take_async
-        self._place(take_sync(version) if kind == "sync" else take_async(version, identity), message)
+        try:
+            worker = self._take(kind, version, identity)
+        except OSError as error:
+            self._backoff.hold(identity, token, kind, error.strerror or str(error))
+        else:
+            self._place(worker, message)
+
+    def _take(self, kind: Kind, version: VersionProcess, run: str) -> WorkerProcess:
+        return self.pool.take_sync(version) if kind == "sync" else self.pool.take_async(version, run)
 
     def _send_back(self, run: str, token: int, task: str, version: str) -> None:
         """Answer a run whose task is not in this version: it was given out when another one was current.
@@ -148,7 +166,7 @@ class Dispatcher:
             self.loop.time(),
         )
         self.runs[placement.run] = worker.runs[placement.run] = placement
-        self._executing[worker.kind] += 1
+        self.slot_taken(worker.kind)
         worker.executions += 1
         worker.send_channel.send(message)
         self._endings.watch_duration(placement)
@@ -163,7 +181,7 @@ class Dispatcher:
         placement.parked = placement.confirmed = False
         placement.since = self.loop.time()
         self._parked_sync.pop(placement.run, None)
-        self._executing[placement.worker.kind] += 1
+        self.slot_taken(placement.worker.kind)
         placement.worker.send(message)
         self.loop.call_later(self.limits.confirm, self._check_confirmed, placement, token)
         self._endings.watch_duration(placement)
@@ -218,7 +236,7 @@ class Dispatcher:
         placement = next(iter(worker.runs.values()), None) if worker.kind == "sync" else None
         if placement is None:
             for line in lines:
-                self._tell(SupervisorEvent("output", line, {"pid": worker.pid}))
+                self.tell(SupervisorEvent("output", line, {"pid": worker.pid}))
             return
         common = {"run": placement.run, "attempt": placement.attempt, "at": round(time.time() * 1000)}
         entries = [{**common, "stream": "stdout", "message": line} for line in lines]
@@ -246,7 +264,7 @@ class Dispatcher:
         is_ours = status is None or worker.culprit is not None or self.is_stopping
         innocent = victims if is_ours else [victim for victim in victims if self._was_never_taken(victim)]
         if innocent:
-            self.later(outcomes.lost((victim.run, victim.token) for victim in innocent))
+            self._give_back(worker, innocent, status)
         suspects = [victim for victim in victims if victim not in innocent]
         if suspects and status is not None:
             self._accuse(worker, suspects, status, now)
@@ -256,13 +274,26 @@ class Dispatcher:
         if placement.confirmed:
             return False
         self._never_taken[placement.run] += 1
-        return self._never_taken[placement.run] < _MAX_NEVER_TAKEN
+        limit = _MAX_NEVER_TAKEN if placement.worker.is_ready else _MAX_NEVER_READY
+        return self._never_taken[placement.run] < limit
+
+    def _give_back(self, worker: WorkerProcess, victims: list[Placement], status: int | None) -> None:
+        """Have runs go on in another process: at once, or after a pause if none can be started at all."""
+        reason = worker.failure
+        if not worker.is_ready and status is not None and not self.is_stopping:
+            failed_before = any(self._never_taken[victim.run] > 1 for victim in victims)
+            reason = f"it ends with {describe_exit(status)} before it is ready" if failed_before else None
+        if reason is None:
+            self.later(outcomes.lost((victim.run, victim.token) for victim in victims))
+            return
+        for victim in victims:
+            self._backoff.hold(victim.run, victim.token, worker.kind, reason)
 
     def _accuse(self, worker: WorkerProcess, victims: list[Placement], status: int, now: float) -> None:
         runs = [victim.run for victim in victims]
         text = f"A worker process ended with {describe_exit(status)} while executing {', '.join(runs[:3])}"
         text += f" and {len(runs) - 3} more." if len(runs) > 3 else "."
-        self._tell(SupervisorEvent("worker_died", text, {"runs": runs, "status": status, "pid": worker.pid}))
+        self.tell(SupervisorEvent("worker_died", text, {"runs": runs, "status": status, "pid": worker.pid}))
         if worker.kind == "async":
             self.pool.suspects.accuse(runs)
         if len(victims) == 1:
@@ -293,7 +324,7 @@ class Dispatcher:
             return False
         placement.parked = True
         placement.used_ms = message["usage_ms"]
-        self._slot_freed(worker.kind)
+        self.slot_freed(worker.kind)
         if placement.ending is None:
             placement.cancel_timers()
         version = self.pool.version
@@ -326,13 +357,13 @@ class Dispatcher:
         who = f"Task {placement.task!r} (run {placement.run})" if placement else "Something"
         text = f"{who} has blocked the event loop of all async tasks for {message['ms'] / 1000:.1f} s at "
         text += f"{message['location']}: {message['source_line']}"
-        self._tell(
+        self.tell(
             SupervisorEvent("blocked", text, {**message, "task": placement.task if placement else None})
         )
         return False
 
     def _hear_unblocked(self, worker: WorkerProcess, message: Message) -> bool:
-        self._tell(SupervisorEvent("unblocked", "The event loop runs again.", {"run": worker.blocked_run}))
+        self.tell(SupervisorEvent("unblocked", "The event loop runs again.", {"run": worker.blocked_run}))
         worker.blocked_run = None
         return False
 
@@ -349,7 +380,7 @@ class Dispatcher:
         self._parked_sync.pop(placement.run, None)
         placement.cancel_timers()
         if not placement.parked:
-            self._slot_freed(worker.kind)
+            self.slot_freed(worker.kind)
         if worker.is_gone:
             return
         if worker.kind == "sync" and placement.ending is not None:
@@ -362,7 +393,12 @@ class Dispatcher:
         if not self.pool.give_back(worker):
             worker.retire(_RETIRE_SECONDS)
 
-    def _slot_freed(self, kind: Kind) -> None:
+    def slot_taken(self, kind: Kind) -> None:
+        """Count a run that executes."""
+        self._executing[kind] += 1
+
+    def slot_freed(self, kind: Kind) -> None:
+        """Count one less; whoever wants to give out runs is told in the next turn of the loop."""
         self._executing[kind] -= 1
         if self._capacity_told:
             self._capacity_told = False

@@ -58,7 +58,8 @@ class SupervisorEvent:
     """Something for people to read.
 
     `kind`: output (a line that no run printed), blocked, unblocked, threads (a module forbids to fork),
-    preload_failed, worker_died, version_died, recovered, recovery_failed. `data` has the details.
+    preload_failed, worker_died, version_died, recovered, recovery_failed, exhausted (no process can be
+    started). `data` has the details.
     """
 
     kind: str

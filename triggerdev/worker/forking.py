@@ -35,7 +35,7 @@ class Nursery:
         signal.set_wakeup_fd(self._notify.fileno(), warn_on_full_buffer=False)
 
     def fork(self, main: Callable[[], None]) -> int:
-        """Fork a child that runs `main` and ends with it; returns its pid."""
+        """Fork a child that runs `main` and ends with it; returns its pid. Raises OSError."""
         parent = os.getpid()
         sys.stdout.flush()
         sys.stderr.flush()

@@ -1,5 +1,7 @@
 """Which worker gets a run: the shared event loop, a process of the warm pool, or one for suspects."""
 
+import contextlib
+
 from triggerdev.worker.events import Limits
 from triggerdev.worker.suspects import Suspects
 from triggerdev.worker.version_process import VersionProcess
@@ -29,9 +31,10 @@ class Pool:
             return
         kinds = set(version.kinds.values())
         if "async" in kinds:
-            self._shared.append(version.fork("async"))
+            with contextlib.suppress(OSError):  # as for spares
+                self._shared.append(version.fork("async"))
         if "sync" in kinds:
-            self._idle += [version.fork("sync") for _ in range(self._limits.spares)]
+            self._keep_spares(version)
 
     def take_async(self, version: VersionProcess, run: str) -> WorkerProcess:
         """Choose a loop: the shared one, for a suspect that of its group."""
@@ -48,9 +51,13 @@ class Pool:
     def take_sync(self, version: VersionProcess) -> WorkerProcess:
         """Choose an idle process, the last one used first, and keep spares for the next runs."""
         worker = self._idle.pop() if self._idle else version.fork("sync")
-        while len(self._idle) < self._limits.spares:
-            self._idle.insert(0, version.fork("sync"))
+        self._keep_spares(version)
         return worker
+
+    def _keep_spares(self, version: VersionProcess) -> None:
+        with contextlib.suppress(OSError):  # no files are left: the run that needs a process will say so
+            while len(self._idle) < self._limits.spares:
+                self._idle.insert(0, version.fork("sync"))
 
     def give_back(self, worker: WorkerProcess) -> bool:
         """Offer a worker whose last run has gone; false when it is not needed any more."""

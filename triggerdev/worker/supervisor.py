@@ -4,6 +4,7 @@ It lives on an asyncio loop and executes no user code, so nothing that a task do
 """
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from triggerdev.protocol import Message, WorkerSettings
 from triggerdev.worker.dispatcher import Dispatcher
 from triggerdev.worker.events import Limits, LoadOutcome, SupervisorEvent
 from triggerdev.worker.template_process import TemplateProcess
-from triggerdev.worker.version_process import VersionProcess
+from triggerdev.worker.version_process import VersionProcess, not_started
 from triggerdev.worker.worker_process import WorkerProcess
 
 _MAX_RECOVERY_DELAY = 10.0
@@ -62,16 +63,21 @@ class Supervisor:
     async def start(self) -> None:
         """Start the template process. Raises EnvironmentProblemError when the interpreter does not start."""
         self._dispatcher.attach(asyncio.get_running_loop())
-        self._template = self._new_template()
+        try:
+            self._template = self._new_template()
+        except OSError as error:
+            text = (
+                f"No process can be started: {error.strerror}. Free some, or raise the limit (`ulimit -a`)."
+            )
+            raise errors.EnvironmentProblemError(text) from error
 
     async def stop(self, grace: float) -> None:
         """End everything: runs are unwound, and killed after `grace` seconds; they resume by replay.
 
         Returns when no process is left; does nothing before `start`.
         """
-        self._is_stopping = self._dispatcher.is_stopping = True
-        for placement in list(self._dispatcher.runs.values()):
-            self._dispatcher.evict(placement)
+        self._is_stopping = True
+        self._dispatcher.stop()
         try:
             async with asyncio.timeout(grace):
                 while self._dispatcher.runs:
@@ -111,21 +117,24 @@ class Supervisor:
         if version in self._versions:
             raise errors.UsageError(f"Version {version!r} is loaded already.")
         self._drop_unused()
-        outcome, template = await self._load(version)
-        if not outcome.ok and template.gone.done() and not self._is_stopping:
-            outcome, _ = await self._load(
-                version
-            )  # its template died meanwhile, which is no fault of the code
+        outcome, template_died = await self._load(version)
+        if template_died and not outcome.ok and not self._is_stopping:
+            outcome, _ = await self._load(version)  # that was no fault of the code
         threads = outcome.manifest["threads"] if outcome.manifest is not None else []
         if threads:
             self._unwanted.update(name.partition(".")[0] for name in threads)
             self._tell_threads(threads)
         return outcome
 
-    async def _load(self, name: str) -> tuple[LoadOutcome, TemplateProcess]:
-        if self._template is None:
-            self._template = self._new_template()
-        version = VersionProcess(name, self._template, self, self._next_worker)
+    async def _load(self, name: str) -> tuple[LoadOutcome, bool]:
+        """Load once; says also whether the template has died meanwhile."""
+        try:
+            if self._template is None:
+                self._template = self._new_template()
+            version = VersionProcess(name, self._template, self, self._next_worker)
+        except OSError as error:
+            problem = not_started(error.strerror or str(error))
+            return LoadOutcome(name, None, [problem], [], 0, died=True), False
         self._versions[name] = version
         try:
             outcome = await version.load(self.settings, self._limits.load_timeout)
@@ -134,7 +143,7 @@ class Supervisor:
             raise
         if not outcome.ok:
             self._close(version)
-        return outcome, version.template
+        return outcome, version.template.gone.done()
 
     def activate(self, version: str) -> None:
         """Send new runs to this version.
@@ -244,10 +253,11 @@ class Supervisor:
             self._templates.remove(template)
 
     def _template_said(self, template: TemplateProcess, message: Message) -> None:
-        if message["t"] == "exited":
-            version = self._versions.get(message["version"])
-            if version is not None:
-                version.exited(message["status"])
+        version = self._versions.get(message.get("version", ""))
+        if message["t"] == "exited" and version is not None:
+            version.exited(message["status"])
+        elif message["t"] == "fork_failed" and version is not None:
+            version.not_started(message["error"])
         elif message["t"] == "preloaded" and message["threads"] and template is self._template:
             self._restart_without(template, message["threads"])
 
@@ -257,7 +267,9 @@ class Supervisor:
         self._unwanted |= tops
         text = f"{', '.join(sorted(tops))} cannot be imported ahead: the import leaves a thread running."
         self._on_event(SupervisorEvent("preload_failed", text, {"modules": threads}))
-        self._template = self._new_template()
+        self._template = None
+        with contextlib.suppress(OSError):  # then the next load starts it
+            self._template = self._new_template()
         self._preload(template.preloaded)
         self._release_templates()
 

@@ -4,9 +4,11 @@ Started as `python -m triggerdev.worker.template CONTROL_FD LIFELINE_FD ROOT`. T
 the guard; its first child becomes the template.
 
     supervisor -> template   preload {modules}; fork_version {version} + socket; kill_version {version}
-    template -> supervisor   ready; preloaded {failed, threads}; exited {version, pid, status}
+    template -> supervisor   ready; preloaded {failed, threads}; fork_failed {version, error};
+                             exited {version, pid, status}
 """
 
+import errno
 import importlib
 import os
 import signal
@@ -46,26 +48,31 @@ class Template:
         if kind == "preload":
             self._control.send({"t": "preloaded", **preload(message["modules"], self._root)})
         elif kind == "fork_version":
-            self._fork_version(message["version"], fds)
+            try:
+                self._fork_version(message["version"], fds)
+            except OSError as error:  # no processes, memory or files are left
+                reason = error.strerror or str(error)
+                self._control.send({"t": "fork_failed", "version": message["version"], "error": reason})
         elif kind == "kill_version":
             for pid, version in self._versions.items():
                 if version == message["version"]:
                     self._nursery.kill(pid)
 
     def _fork_version(self, version: str, fds: list[int]) -> None:
-        sock = socket.socket(fileno=fds[0])
-
-        def main() -> None:
-            from triggerdev.worker.version import run_version
-
-            run_version(sock)
-
-        self._versions[self._nursery.fork(main)] = version
-        sock.close()
+        if not fds:  # the system has dropped it, having no room for it
+            raise OSError(errno.ENFILE, os.strerror(errno.ENFILE))
+        with socket.socket(fileno=fds[0]) as sock:
+            self._versions[self._nursery.fork(lambda: _become_version(sock))] = version
 
     def _report_exit(self, pid: int, status: int) -> None:
         version = self._versions.pop(pid)
         self._control.send({"t": "exited", "version": version, "pid": pid, "status": status})
+
+
+def _become_version(sock: socket.socket) -> None:
+    from triggerdev.worker.version import run_version
+
+    run_version(sock)
 
 
 def preload(modules: Sequence[str], root: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 import socket
@@ -15,12 +16,15 @@ from triggerdev.worker.channel import AsyncChannel
 from triggerdev.worker.interpreter import module_command
 from triggerdev.worker.output import OutputReader
 
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
+
 
 class TemplateProcess:
     """One started template: forks versions, preloads modules, and ends with everything below it.
 
-    `on_message` gets what the template says, `on_gone` is called once when guard and template have ended
-    without having been told to.
+    Raises EnvironmentProblemError if the interpreter cannot be started, OSError if files, processes or memory
+    have run out. `on_message` gets what the template says, `on_gone` is called once when guard and template
+    have ended without having been told to.
     """
 
     def __init__(
@@ -101,6 +105,8 @@ class TemplateProcess:
             for end in (control, lifeline):
                 end.close()
             os.close(output)
+            if error.errno in _EXHAUSTED:
+                raise
             raise errors.EnvironmentProblemError(
                 f"The interpreter {interpreter} cannot be started in {root}: {error}."
             ) from error

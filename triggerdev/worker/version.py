@@ -2,9 +2,11 @@
 
 supervisor -> version   load {version, settings}; fork {worker, kind} + socket and output pipe
 version -> supervisor   importing {file}; loaded {manifest, modules} | load_failed {problems, files};
-                        forked {worker, pid}; unforkable {threads}; exited {worker, pid, status}
+                        forked {worker, pid} | fork_failed {worker, error}; unforkable {threads};
+                        exited {worker, pid, status}
 """
 
+import errno
 import gc
 import os
 import signal
@@ -19,6 +21,8 @@ from triggerdev.protocol import Load, Message
 from triggerdev.worker import forking, processes
 from triggerdev.worker.channel import ControlChannel
 from triggerdev.worker.project import ImportedProject, import_project
+
+_WORKER_FDS = 2  # its channel and its output
 
 
 def run_version(sock: socket.socket) -> None:
@@ -54,19 +58,30 @@ class Version:
             messages, fds = received
             for message in messages:
                 if message["t"] == "fork":
-                    self._start_worker(message, *fds)
+                    self._start_worker(message, fds)
         self._nursery.kill_all()
 
-    def _start_worker(self, message: Message, channel: int, output: int) -> None:
-        kind = message["kind"]
-        if processes.thread_count() > 1:
-            pid = self._spawn(kind, channel, output)
+    def _start_worker(self, message: Message, fds: list[int]) -> None:
+        worker = message["worker"]
+        try:
+            pid = self._fork_worker(message["kind"], fds)
+        except OSError as error:  # no processes, memory or files are left
+            reason = error.strerror or str(error)
+            self._control.send({"t": "fork_failed", "worker": worker, "error": reason})
         else:
-            pid = self._nursery.fork(lambda: self._become_worker(kind, channel, output))
-        self._workers[pid] = message["worker"]
-        self._control.send({"t": "forked", "worker": message["worker"], "pid": pid})
-        os.close(channel)
-        os.close(output)
+            self._workers[pid] = worker
+            self._control.send({"t": "forked", "worker": worker, "pid": pid})
+        finally:
+            for fd in fds:
+                os.close(fd)
+
+    def _fork_worker(self, kind: str, fds: list[int]) -> int:
+        if len(fds) < _WORKER_FDS:  # the system has dropped those that it had no room for
+            raise OSError(errno.ENFILE, os.strerror(errno.ENFILE))
+        channel, output = fds
+        if processes.thread_count() > 1:
+            return self._spawn(kind, channel, output)
+        return self._nursery.fork(lambda: self._become_worker(kind, channel, output))
 
     def _become_worker(self, kind: str, channel: int, output: int) -> None:
         from triggerdev.worker.running import run_worker

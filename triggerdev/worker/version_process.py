@@ -75,8 +75,14 @@ class VersionProcess:
 
     def exited(self, status: int) -> None:
         """Take note of the process's end, which the template reports."""
+        self._ended(self._problem(f"ended the process with {describe_exit(status)}"))
+
+    def not_started(self, reason: str) -> None:
+        """Take note that the template cannot fork the process now."""
+        self._ended(not_started(reason))
+
+    def _ended(self, problem: SourceProblem) -> None:
         if not self._outcome.done():
-            problem = self._problem(f"ended the process with {describe_exit(status)}")
             self._outcome.set_result(dataclasses.replace(self._failed([problem]), died=True))
 
     def _receive(self, messages: list[Message]) -> None:
@@ -88,6 +94,10 @@ class VersionProcess:
                     worker.exited(message["status"])
             elif kind == "forked" and message["worker"] in self.workers:
                 self.workers[message["worker"]].forked(message["pid"])
+            elif kind == "fork_failed":
+                worker = self.workers.pop(message["worker"], None)
+                if worker is not None:
+                    worker.failed(message["error"])
             elif kind == "importing":
                 self._importing = message["file"]
             elif kind == "unforkable":
@@ -123,3 +133,9 @@ class VersionProcess:
     def _problem(self, what: str) -> SourceProblem:
         file = self._importing or "the project"
         return SourceProblem(kind="import", message=f"Importing {file} {what}.", file=file, line=1)
+
+
+def not_started(reason: str) -> SourceProblem:
+    """Say why no process can be started to import the code."""
+    text = f"No process can be started to import the project: {reason}. Free some, then save a file again."
+    return SourceProblem(kind="import", message=text, file="the project", line=1)

@@ -71,15 +71,15 @@ class WorkerProcess:
         self.is_stuck = False
         self.blocked_run: str | None = None
         self.culprit: str | None = None
+        self.failure: str | None = None
+        self.is_ready = False
         self._listener = listener
         self._loop = asyncio.get_running_loop()
-        self._is_ready = False
         self._is_killed = False
         self._signals: list[signal.Signals] = []
         self._kill_timer: asyncio.TimerHandle | None = None
         self._status_timer: asyncio.TimerHandle | None = None
-        ours, theirs = socket.socketpair()
-        output, child_output = os.pipe()
+        ours, theirs, output, child_output = _open_ends()
         self.child_fds = [theirs.detach(), child_output]
         self.send_channel = AsyncChannel(ours, self._receive, self._channel_closed)
         self._output = OutputReader(output, lambda lines: listener.worker_printed(self, lines))
@@ -107,7 +107,7 @@ class WorkerProcess:
         """Send a signal, as soon as the worker has its handlers."""
         if self.is_gone:
             return
-        if not self._is_ready or self.pid is None:
+        if not self.is_ready or self.pid is None:
             self._signals.append(number)
             return
         try:
@@ -135,6 +135,11 @@ class WorkerProcess:
         if self._is_killed:
             self.kill()
 
+    def failed(self, reason: str) -> None:
+        """Take note that the process could not be started."""
+        self.failure = reason
+        self.exited(None)
+
     def exited(self, status: int | None) -> None:
         """Take note of the end: first what the process still said, then the listener is told."""
         if self.is_gone:
@@ -150,14 +155,14 @@ class WorkerProcess:
         self._listener.worker_gone(self, status)
 
     def _receive(self, messages: list[Message]) -> None:
-        if not self._is_ready:
+        if not self.is_ready:
             messages = self._take_welcome(messages)
         self._listener.worker_said(self, messages)
 
     def _take_welcome(self, messages: Sequence[Message]) -> list[Message]:
         """Note that the worker has its signal handlers; it is its first message."""
         welcome, *rest = messages
-        self._is_ready = True
+        self.is_ready = True
         self.pid = welcome["pid"]
         for number in self._signals:
             self.interrupt(number)
@@ -172,3 +177,15 @@ class WorkerProcess:
     def _give_up_status(self) -> None:
         self.kill()
         self.exited(None)
+
+
+def _open_ends() -> tuple[socket.socket, socket.socket, int, int]:
+    """Open a channel and an output pipe: all of it, or OSError and nothing is left open."""
+    ours, theirs = socket.socketpair()
+    try:
+        output, child_output = os.pipe()
+    except OSError:
+        ours.close()
+        theirs.close()
+        raise
+    return ours, theirs, output, child_output
