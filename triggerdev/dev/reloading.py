@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from triggerdev import config, errors
+from triggerdev._crash import crash_point
 from triggerdev.dev import settings as translate
 from triggerdev.dev.project import Project
 from triggerdev.dev.render import DevOutput
@@ -55,6 +56,7 @@ class Reloader:
             self._watch()
             return
         outcome = await self._supervisor.load(await self._engine.next_version())
+        crash_point("reload.loaded")
         self._imported = {self._project.root / name for name in outcome.files}
         self._watch()
         problems = outcome.problems or await self._activate(outcome)

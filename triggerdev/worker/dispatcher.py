@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from triggerdev._crash import crash_point
 from triggerdev.protocol import Message
 from triggerdev.worker import outcomes
 from triggerdev.worker.backoff import Backoff
@@ -120,6 +121,7 @@ class Dispatcher:
     def _start(self, message: Message) -> None:
         run: dict[str, Any] = message["run"]
         identity, token = run["id"], run["token"]
+        crash_point("supervisor.start_taken")
         version = self.pool.version
         if version is None or self.is_stopping:
             self.later(outcomes.lost([(identity, token)]))
@@ -168,6 +170,7 @@ class Dispatcher:
         self.runs[placement.run] = worker.runs[placement.run] = placement
         self.slot_taken(worker.kind)
         worker.executions += 1
+        crash_point("supervisor.start_placed")
         worker.send_channel.send(message)
         self._endings.watch_duration(placement)
 
@@ -182,6 +185,7 @@ class Dispatcher:
         placement.since = self.loop.time()
         self._parked_sync.pop(placement.run, None)
         self.slot_taken(placement.worker.kind)
+        crash_point("supervisor.resume_placed")
         placement.worker.send(message)
         self.loop.call_later(self.limits.confirm, self._check_confirmed, placement, token)
         self._endings.watch_duration(placement)
@@ -222,6 +226,7 @@ class Dispatcher:
 
     def worker_said(self, worker: WorkerProcess, messages: list[Message]) -> None:
         """Take note of what a worker says and pass it on."""
+        crash_point("supervisor.message_read")
         worker.is_stuck = False
         passed = []
         for message in messages:
@@ -244,6 +249,7 @@ class Dispatcher:
 
     def worker_gone(self, worker: WorkerProcess, status: int | None) -> None:
         """Decide what the end of a process means for each run in it."""
+        crash_point("supervisor.worker_gone")
         self.pool.forget(worker)
         placements = list(worker.runs.values())
         now = self.loop.time()

@@ -4,6 +4,7 @@ import signal
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
+from triggerdev._crash import crash_point
 from triggerdev.protocol import Message
 from triggerdev.worker import outcomes
 from triggerdev.worker.worker_process import Placement
@@ -58,6 +59,7 @@ class Endings:
         if placement.ending is not None:
             return
         self._set_ending(placement, "evicted")
+        crash_point("supervisor.evicting")
         if placement.worker.kind == "async" or placement.parked:
             placement.worker.send({"t": "evict", "run": placement.run, "token": placement.token})
         else:

@@ -12,6 +12,7 @@ import signal
 import socket
 from types import FrameType
 
+from triggerdev._crash import crash_point
 from triggerdev.protocol import Message
 from triggerdev.worker.channel import AsyncChannel, BlockingChannel
 from triggerdev.worker.executor import AsyncExecutor, SyncExecutor, install_capture
@@ -61,6 +62,7 @@ class AsyncWorker:
         taken = [entry for entry in map(_placed, messages) if entry is not None]
         if taken:
             self._channel.send({"t": "taken", "runs": taken})  # leaves before user code is stepped
+            crash_point("worker.taken")
         for message in messages:
             kind = message["t"]
             if kind == "ping":
@@ -99,6 +101,7 @@ class SyncChannel(BlockingChannel):
             taken = _placed(message)
             if taken is not None:
                 self.send({"t": "taken", "runs": [taken]})
+                crash_point("worker.taken")
             return message
 
 

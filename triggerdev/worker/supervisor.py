@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from triggerdev import errors
+from triggerdev._crash import crash_point
 from triggerdev.protocol import Message, WorkerSettings
 from triggerdev.worker.dispatcher import Dispatcher
 from triggerdev.worker.events import Limits, LoadOutcome, SupervisorEvent
@@ -157,6 +158,7 @@ class Supervisor:
         elif previous is current:
             return
         self._dispatcher.pool.switch(current)
+        crash_point("supervisor.activating")
         if previous is not None:
             self._drain(previous)
         if current is not None:

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from triggerdev._crash import crash_point
 from triggerdev.protocol import Message
 from triggerdev.worker import processes
 from triggerdev.worker.channel import ControlChannel
@@ -63,6 +64,7 @@ class Template:
             raise OSError(errno.ENFILE, os.strerror(errno.ENFILE))
         with socket.socket(fileno=fds[0]) as sock:
             self._versions[self._nursery.fork(lambda: _become_version(sock))] = version
+            crash_point("template.version_forked")
 
     def _report_exit(self, pid: int, status: int) -> None:
         version = self._versions.pop(pid)

@@ -17,6 +17,7 @@ import time
 from typing import IO
 
 from triggerdev import _json
+from triggerdev._crash import crash_point
 from triggerdev.protocol import Load, Message
 from triggerdev.worker import forking, processes
 from triggerdev.worker.channel import ControlChannel
@@ -70,6 +71,7 @@ class Version:
             self._control.send({"t": "fork_failed", "worker": worker, "error": reason})
         else:
             self._workers[pid] = worker
+            crash_point("version.worker_forked")
             self._control.send({"t": "forked", "worker": worker, "pid": pid})
         finally:
             for fd in fds:
@@ -113,6 +115,7 @@ def _load(control: ControlChannel, load: Load) -> ImportedProject | None:
     took_ms = (time.perf_counter() - started) * 1000
     forking.flush_output()
     answer: Message = {"version": load["version"], "took_ms": took_ms}
+    crash_point("version.imported")
     if project.problems:
         control.send({**answer, "t": "load_failed", "problems": project.problems, "files": project.files})
         return None

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
+from triggerdev._crash import crash_point
 from triggerdev.engine.model import Batch, BatchCreated, ItemsAccepted, Run, RunFilter, TriggerItem
 from triggerdev.protocol import MAX_PAYLOAD_BYTES
 from triggerdev.server import bodies, context, documenting, payloads, present, problems, schemas
@@ -34,6 +35,7 @@ async def create(request: Request, caller: _Triggers) -> Response:
     caller.require_each("tasks", body.task_identifiers or [])
     api = context.of(request)
     made = await api.repeats.once(request, lambda key: _create(api, caller, body, key))
+    crash_point("server.batch_stored")
     shown: dict[str, Any] = {"id": made.id, "runCount": made.run_count, "isCached": made.is_cached}
     if body.idempotency_key is not None:
         shown["idempotencyKey"] = body.idempotency_key
@@ -74,6 +76,7 @@ async def add_items(request: Request, batch_id: str, caller: _Triggers) -> Respo
     handed_over = False
     async for items in _item_groups(request, api, caller):
         found = await api.engine.add_batch_items(batch_id, items)
+        crash_point("server.items_stored")
         total.accepted += found.accepted
         total.deduplicated += found.deduplicated
         total.sealed = found.sealed
@@ -108,6 +111,7 @@ async def _item_groups(
         caller.require(tasks=[item.task])
         group.append(item)
         size += len(line)
+        crash_point("server.item_read")
         if len(group) == MAX_ITEMS or size > _HAND_OVER_BYTES:
             yield group
             group, size = [], 0

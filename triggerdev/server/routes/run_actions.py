@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from triggerdev import _json, errors
+from triggerdev._crash import crash_point
 from triggerdev.engine.model import RunDetail
 from triggerdev.server import bodies, context, documenting, payloads, present, problems, schemas
 from triggerdev.server.access import Allow, Caller
@@ -30,6 +31,7 @@ async def cancel(request: Request, run_id: str, caller: _Writes) -> Response:
     api = context.of(request)
     await _writable_run(api, caller, run_id)
     await api.engine.cancel_run(run_id)
+    crash_point("server.cancel_stored")
     return bodies.answer({"id": run_id})
 
 

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
+from triggerdev._crash import crash_point
 from triggerdev.engine.model import TriggerItem, TriggerResult
 from triggerdev.server import bodies, context, documenting, payloads, schemas
 from triggerdev.server.access import Allow, Caller
@@ -33,6 +34,7 @@ async def trigger(request: Request, task_id: str, caller: _Caller) -> Response:
         if value:
             item.options.setdefault(option, value)
     made = await api.repeats.once(request, lambda key: _trigger(api, caller, item, key))
+    crash_point("server.trigger_stored")
     token = api.signer.sign((f"read:runs:{made.id}", f"write:inputStreams:{made.id}"))
     return bodies.answer({"id": made.id, "isCached": made.is_cached}, headers={"x-trigger-jwt": token})
 

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from triggerdev import _durations, _json
+from triggerdev._crash import crash_point
 from triggerdev.server import bodies, context, documenting, listing, present, problems, schemas
 from triggerdev.server.access import Allow, Caller
 from triggerdev.server.tokens import DAY_S
@@ -99,6 +100,7 @@ async def complete(request: Request, token_id: str, caller: _Writes) -> Response
     body = await bodies.read_object(request, _OUTPUT_BYTES, optional=True)
     output = _json.dumps(body["data"]) if body.get("data") is not None else None
     await context.of(request).engine.complete_token(token_id, output, "application/json")
+    crash_point("server.token_stored")
     return bodies.answer({"success": True})
 
 

@@ -5,6 +5,7 @@ import itertools
 from typing import Any
 
 from triggerdev import errors
+from triggerdev._crash import crash_point, crash_point_after_turn
 from triggerdev.protocol import Message, RunStart
 from triggerdev.sdk import http
 from triggerdev.worker.executor.async_session import AsyncSession, PendingOp
@@ -77,6 +78,8 @@ class AsyncExecutor:
         """Send an operation; its reply goes to the session."""
         number = next(self._numbers)
         self._asked[number] = (session, entry, is_awaited)
+        crash_point("worker.operation_unsent")
+        crash_point_after_turn(self.loop, "worker.operation_sent")
         session.send(
             {
                 "t": "op",

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from triggerdev import errors
+from triggerdev._crash import crash_point, crash_point_after_turn
 from triggerdev.protocol import Message, OpRecord, RunStart
 from triggerdev.sdk import session as sessions
 from triggerdev.worker.executor import failures
@@ -155,6 +156,7 @@ class AsyncSession(AttemptSession):
 
     def answer(self, entry: PendingOp, reply: Message, is_awaited: bool) -> None:
         """Take the engine's reply to an operation."""
+        crash_point("worker.operation_answered")
         self._unanswered -= is_awaited
         self.stir()
         if reply.get("error_kind") == STALE:
@@ -268,6 +270,7 @@ class AsyncSession(AttemptSession):
         if self.ended or self.signal is not None or not self.pending:
             return
         self.parked = True
+        crash_point("worker.parking")
         self._disarm()
         self.send_changes()
         self.stop_clock()
@@ -284,9 +287,11 @@ class AsyncSession(AttemptSession):
             left = max(0.0, self._told_timer - self._loop.time())
             message["wake_at"] = now_ms() + math.ceil(left * 1000)
         self.send(message)
+        crash_point_after_turn(self._loop, "worker.parked")
 
     def resume(self, token: int, ops: list[OpRecord]) -> None:
         """Go on under a new token, with what was completed meanwhile."""
+        crash_point("worker.resumed")
         self.token = token
         self.parked = False
         self.start_clock()
@@ -416,10 +421,12 @@ class AsyncSession(AttemptSession):
         self.finish_lines()
         self._executor.finished(self)
         if outcome["outcome"] == "evicted":
+            crash_point("worker.evicting")
             self.send({"t": "evicted", "run": self.id, "token": self.token})
         else:
             usage = self.total_usage_ms()
             self.send({"t": "done", "run": self.id, "token": self.token, **outcome, "usage_ms": usage})
+            crash_point_after_turn(self._loop, "worker.done_sent")
 
 
 def _nothing() -> None:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from triggerdev import errors
+from triggerdev._crash import crash_point
 from triggerdev.protocol import Message
 from triggerdev.sdk import serialise, times
 from triggerdev.sdk.policy import as_retry
@@ -111,10 +112,13 @@ class Attempt:
                     await self._call(hook)
 
     async def _run(self) -> Any:
+        crash_point("worker.before_code")
         try:
-            return await self._call(self._plan.run)
+            output = await self._call(self._plan.run)
         except errors.CompleteTaskWithOutput as complete:
-            return complete.output
+            output = complete.output
+        crash_point("worker.after_code")
+        return output
 
     def _hooks(self, name: str) -> list[Bound]:
         return self._plan.hooks.get(name, [])

@@ -4,6 +4,7 @@ import itertools
 from typing import Any
 
 from triggerdev import errors
+from triggerdev._crash import crash_point
 from triggerdev.protocol import Message, RunStart
 from triggerdev.sdk import http
 from triggerdev.sdk import session as sessions
@@ -55,12 +56,14 @@ class SyncExecutor:
         session.close()
         session.finish_lines()
         if outcome["outcome"] == "evicted":
+            crash_point("worker.evicting")
             self.channel.send({"t": "evicted", "run": session.id, "token": session.token})
             return
         usage = session.total_usage_ms()
         self.channel.send(
             {"t": "done", "run": session.id, "token": session.token, **outcome, "usage_ms": usage}
         )
+        crash_point("worker.done_sent")
 
     def interrupt(self, reason: str) -> None:
         """End the run from a signal handler in the main thread: "cancelled", "timed_out" or "evicted".
@@ -80,6 +83,7 @@ class SyncExecutor:
     ) -> int:
         """Send an operation and give the number of its reply."""
         number = next(self._numbers)
+        crash_point("worker.operation_unsent")
         session.send(
             {
                 "t": "op",
@@ -92,4 +96,5 @@ class SyncExecutor:
                 "args": args,
             }
         )
+        crash_point("worker.operation_sent")
         return number

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from triggerdev import errors
+from triggerdev._crash import crash_point
 from triggerdev.protocol import Message, RunStart
 from triggerdev.sdk.calls import drive
 from triggerdev.sdk.session import MetadataScope
@@ -181,6 +182,7 @@ class SyncSession(AttemptSession):
         while True:
             message = self._receive()
             if message["t"] == "reply" and message["id"] == number:
+                crash_point("worker.operation_answered")
                 if message.get("error_kind") == STALE:
                     self._stop(errors.RunEvicted("The run goes on elsewhere."))
                 if "error" in message:
@@ -195,7 +197,9 @@ class SyncSession(AttemptSession):
             self.send_changes()
             self.stop_clock()
             usage = self.total_usage_ms()
+            crash_point("worker.parking")
             self.send({"t": "park", "run": self.id, "token": self.token, "ops": [op_id], "usage_ms": usage})
+            crash_point("worker.parked")
             try:
                 results = self._wait_for_results()
             finally:
@@ -214,6 +218,7 @@ class SyncSession(AttemptSession):
             message = self._receive()
             is_ours = message["t"] == "resume" and message["run"] == self.id
             if is_ours and message["old"] == self.token:
+                crash_point("worker.resumed")
                 self.token = message["token"]
                 self.take_latest(message)
                 return {op["op"]: op.get("result") for op in message["ops"] if op["done"]}
