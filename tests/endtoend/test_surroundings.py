@@ -159,7 +159,7 @@ def memory(pid: int) -> int:
 
 
 async def test_five_thousand_parked_runs(project: Callable[..., Project]) -> None:
-    made = project(SLEEPING)
+    made = project(SLEEPING, config="[dev]\nevict_after = 0\n")
     async with start(made.root, env=made.env) as dev:
         api = dev.api()
         worker = await api.output("plain")

@@ -194,17 +194,6 @@ async def test_freed_slots_are_told(project: Project, start_bench: StartBench) -
     await bench.until(lambda: bench.supervisor.capacity() == full)
 
 
-async def test_the_oldest_parked_process_makes_room(project: Project, start_bench: StartBench) -> None:
-    from triggerdev.worker.events import Limits
-
-    bench: Bench = await start_bench(project({"trigger/basic.py": WAITS}), limits=Limits(parked=2))
-    await bench.load()
-    runs = [bench.start("blocking-waits") for _ in range(3)]
-    for run in runs:
-        await bench.park(run)
-    assert (await bench.end(runs[0]))["outcome"] == "evicted"
-
-
 async def test_a_thread_at_import_is_named_and_workers_are_spawned(
     project: Project, start_bench: StartBench
 ) -> None:

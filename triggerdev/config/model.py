@@ -248,6 +248,12 @@ class Dev(Table):
     """Files with variables, later ones win; the real environment wins over all."""
     max_concurrent_runs: int | None = Field(None, ge=1)
     """Runs that execute at the same time; without it, as many as the machine allows."""
+    evict_after: Duration = 60
+    """A run that waits longer leaves its process and goes on from its record; 0: none does."""
+    max_parked_processes: int = Field(50, ge=0)
+    """Processes that plain functions keep while they wait; beyond it they leave theirs."""
+    max_worker_memory_in_mb: int | None = Field(None, ge=1)
+    """Beyond it, runs that wait leave their process; without it, half of the machine's memory."""
     watch: Paths = []
     """Further folders and files whose changes reload the tasks."""
     debounce: Duration = 0.05

@@ -21,6 +21,7 @@ from triggerdev.engine.store.protocol import Store
 from triggerdev.protocol import Manifest, Message, WorkerSettings
 from triggerdev.server.serving import ServerHandle
 from triggerdev.worker.events import Limits, SupervisorEvent
+from triggerdev.worker.memory import machine_memory
 from triggerdev.worker.supervisor import Supervisor
 
 DEFAULT_PORT = 3030
@@ -124,6 +125,9 @@ class DevSession:
             async_slots=most or plain.async_slots,
             sync_slots=min(keep.dev_max_pool_size, most or keep.dev_max_pool_size),
             executions=keep.max_executions_per_process if keep.enabled else 1,
+            parked=config.dev.max_parked_processes,
+            evict_after=config.dev.evict_after,
+            memory=_worker_memory(config.dev.max_worker_memory_in_mb),
         )
 
     def _worker_settings(self) -> tuple[WorkerSettings, dict[str, str]]:
@@ -213,6 +217,13 @@ class DevSession:
         await supervisor.stop(_STOP_GRACE)
         await self._session.flushed()
         self._socket.close()
+
+
+def _worker_memory(megabytes: int | None) -> int | None:
+    if megabytes is not None:
+        return megabytes << 20
+    whole = machine_memory()
+    return None if whole is None else whole // 2
 
 
 def _url(host: str, sock: socket.socket) -> str:

@@ -12,6 +12,7 @@ from triggerdev.worker import outcomes
 from triggerdev.worker.backoff import Backoff
 from triggerdev.worker.endings import Endings
 from triggerdev.worker.events import Limits, SupervisorEvent
+from triggerdev.worker.parking import Parking
 from triggerdev.worker.placing import Pool
 from triggerdev.worker.template_process import describe_exit
 from triggerdev.worker.version_process import VersionProcess
@@ -48,9 +49,10 @@ class Dispatcher:
         self.loop: asyncio.AbstractEventLoop
         self._endings = Endings(self)
         self._backoff = Backoff(self)
+        self._parking = Parking(self)
         self._executing: dict[Kind, int] = {"async": 0, "sync": 0}
-        self._parked_sync: dict[str, Placement] = {}
         self._never_taken: Counter[str] = Counter()
+        self._disowned: set[str] = set()
         self._sent_back: Counter[str] = Counter()
         self._outbox: list[Message] = []
         self._capacity_told = True
@@ -61,11 +63,14 @@ class Dispatcher:
             "reply": self._forward,
             "cancel": self._cancel,
             "evict": self._evict,
+            "lease_lost": self._lose_lease,
         }
         self._hearers: dict[str, Callable[[WorkerProcess, Message], bool]] = {
             "done": self._hear_end,
             "evicted": self._hear_end,
+            "op": self._hear_op,
             "park": self._hear_park,
+            "logs": self._hear_lines,
             "taken": self._hear_taken,
             "blocked": self._hear_blocked,
             "unblocked": self._hear_unblocked,
@@ -97,12 +102,17 @@ class Dispatcher:
         """The number of runs that execute, of both kinds."""
         return sum(self._executing.values())
 
+    def workers(self) -> set[WorkerProcess]:
+        """List the processes that have runs, executing or parked."""
+        return {placement.worker for placement in self.runs.values()}
+
     def find(self, run: str, token: int) -> Placement | None:
         placement = self.runs.get(run)
         return placement if placement is not None and placement.token == token else None
 
     def evict(self, placement: Placement) -> None:
         """Have a run unwound; its process is not waited for longer than `evict_grace`."""
+        self._parking.remove(placement)
         self._endings.evict(placement)
 
     def stop(self) -> None:
@@ -168,6 +178,7 @@ class Dispatcher:
             self.loop.time(),
         )
         self.runs[placement.run] = worker.runs[placement.run] = placement
+        self._disowned.discard(placement.run)
         self.slot_taken(worker.kind)
         worker.executions += 1
         crash_point("supervisor.start_placed")
@@ -183,7 +194,7 @@ class Dispatcher:
         placement.token = token
         placement.parked = placement.confirmed = False
         placement.since = self.loop.time()
-        self._parked_sync.pop(placement.run, None)
+        self._parking.remove(placement)
         self.slot_taken(placement.worker.kind)
         crash_point("supervisor.resume_placed")
         placement.worker.send(message)
@@ -205,6 +216,12 @@ class Dispatcher:
         if placement is None:
             self.later({"t": "evicted", "run": message["run"], "token": message["token"]})
         else:
+            self.evict(placement)
+
+    def _lose_lease(self, message: Message) -> None:
+        """End the copies of all runs here: another server has them, and what they still say is not stored."""
+        for placement in list(self.runs.values()):
+            self._disowned.add(placement.run)
             self.evict(placement)
 
     def _check_confirmed(self, placement: Placement, token: int) -> None:
@@ -239,6 +256,8 @@ class Dispatcher:
     def worker_printed(self, worker: WorkerProcess, lines: list[str]) -> None:
         """Attribute lines to the run of a plain function's process; others are events."""
         placement = next(iter(worker.runs.values()), None) if worker.kind == "sync" else None
+        if placement is not None and placement.run in self._disowned:
+            return
         if placement is None:
             for line in lines:
                 self.tell(SupervisorEvent("output", line, {"pid": worker.pid}))
@@ -319,10 +338,22 @@ class Dispatcher:
         if worker.kind == "sync":
             worker.take_output()
         self.pool.suspects.acquit(placement.run)
+        self._disowned.discard(placement.run)
         self._never_taken.pop(placement.run, None)
         self._sent_back.pop(placement.run, None)
         self.forget(placement)
         return True
+
+    def _hear_op(self, worker: WorkerProcess, message: Message) -> bool:
+        placement = worker.runs.get(message["run"])
+        if placement is not None:
+            self._parking.note_wait(placement, message)
+        return True
+
+    def _hear_lines(self, worker: WorkerProcess, message: Message) -> bool:
+        if self._disowned:
+            message["lines"] = [line for line in message["lines"] if line["run"] not in self._disowned]
+        return bool(message["lines"])
 
     def _hear_park(self, worker: WorkerProcess, message: Message) -> bool:
         placement = worker.runs.get(message["run"])
@@ -334,14 +365,12 @@ class Dispatcher:
         if placement.ending is None:
             placement.cancel_timers()
         version = self.pool.version
-        if worker.kind == "sync":
-            self._parked_sync[placement.run] = placement
-        else:
+        if worker.kind == "async":
             self.pool.suspects.acquit(placement.run)
         if version is None or worker.version != version.name or self.is_stopping:
             self.loop.call_soon(self._evict_if_parked, placement)
-        elif len(self._parked_sync) > self.limits.parked:
-            self.loop.call_soon(self._evict_if_parked, next(iter(self._parked_sync.values())))
+        else:
+            self._parking.add(placement, message)
         return True
 
     def _evict_if_parked(self, placement: Placement) -> None:
@@ -383,7 +412,7 @@ class Dispatcher:
         if worker.runs.get(placement.run) is not placement:
             return
         del worker.runs[placement.run]
-        self._parked_sync.pop(placement.run, None)
+        self._parking.remove(placement)
         placement.cancel_timers()
         if not placement.parked:
             self.slot_freed(worker.kind)

@@ -11,7 +11,9 @@ class Limits:
     """Bounds of a supervisor. Times are in seconds.
 
     async_slots, sync_slots: runs that execute at once. spares: idle processes kept ahead. idle: idle
-    processes kept at most. parked: processes of waiting plain functions, beyond it the oldest is evicted.
+    processes kept at most. parked: processes of waiting plain functions, beyond it runs leave theirs.
+    evict_after: a run that waits longer leaves its process; 0: none does. memory: bytes of worker processes,
+    beyond it runs that wait leave them.
     executions: runs of one process before it is replaced. solo: processes among which the runs of one that
     died are divided. cancel_grace: from cancel until kill. timeout_grace: from the end of max_duration until
     kill.
@@ -24,6 +26,8 @@ class Limits:
     spares: int = 2
     idle: int = 8
     parked: int = 50
+    evict_after: float = 60
+    memory: int | None = None
     executions: int = 50
     solo: int = 16
     cancel_grace: float = 10
@@ -59,7 +63,7 @@ class SupervisorEvent:
 
     `kind`: output (a line that no run printed), blocked, unblocked, threads (a module forbids to fork),
     preload_failed, worker_died, version_died, recovered, recovery_failed, exhausted (no process can be
-    started). `data` has the details.
+    started), memory (runs that wait are evicted). `data` has the details.
     """
 
     kind: str

@@ -22,7 +22,8 @@ class Placement:
     """A run on a worker: executing, or parked there while it waits.
 
     `since` is the loop's time at which it began to execute, `used_ms` the compute time before that;
-    `confirmed` that the worker has taken it; `ending` the outcome it has been told to come to.
+    `confirmed` that the worker has taken it; `ending` the outcome it has been told to come to; `waits` when
+    those of its operations are over that say so, `due` when it need not wait any more, if that is known.
     """
 
     run: str
@@ -35,11 +36,18 @@ class Placement:
     since: float
     parked: bool = False
     confirmed: bool = False
+    parked_at: float = 0
+    due: float | None = None
+    waits: dict[str, float] = field(default_factory=dict)
     ending: Literal["cancelled", "timed_out", "evicted"] | None = None
     timers: list[asyncio.TimerHandle] = field(default_factory=list)
 
     def usage_ms(self, now: float) -> float:
         return self.used_ms if self.parked else self.used_ms + (now - self.since) * 1000
+
+    def outlook(self, now: float) -> float:
+        """Estimate how long it will go on waiting: what is left or, if unknown, as long as it has so far."""
+        return now - self.parked_at if self.due is None else self.due - now
 
     def cancel_timers(self) -> None:
         for timer in self.timers:

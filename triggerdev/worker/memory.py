@@ -1,0 +1,39 @@
+"""What the operating system says of memory (Linux; elsewhere nothing is known)."""
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+_PROPORTIONAL = re.compile(r"^Pss: +(\d+) kB", re.MULTILINE)
+
+
+def machine_memory() -> int | None:
+    """Give the bytes of memory that this machine, or the container round it, has."""
+    try:
+        total = _PAGE * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError):
+        return None
+    limits = (_read(path).strip() for path in _CGROUP_LIMITS)
+    return min([total, *(int(limit) for limit in limits if limit.isdigit())])
+
+
+def resident(pids: Iterable[int]) -> int:
+    """Add up the resident bytes of processes; what they share is counted for each."""
+    found = (_read(f"/proc/{pid}/statm").split() for pid in pids)
+    return sum(int(fields[1]) * _PAGE for fields in found if fields)
+
+
+def proportional(pids: Iterable[int]) -> int:
+    """Add up the bytes of processes, what they share divided among them; takes about 1 ms for each."""
+    found = (_PROPORTIONAL.search(_read(f"/proc/{pid}/smaps_rollup")) for pid in pids)
+    return sum(int(match[1]) * 1024 for match in found if match)
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="ascii")
+    except OSError:
+        return ""  # no such process or system
