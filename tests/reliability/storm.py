@@ -5,7 +5,7 @@ import random
 import shutil
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
 
 from tests.dev.kit import Dev, start
@@ -35,9 +35,11 @@ class Storm:
         self._port = 0
 
     @asynccontextmanager
-    async def serving(self, *, ready: bool = True) -> AsyncIterator[Dev]:
-        """Run `trigger dev`, at the same address each time."""
-        env = {ledger.VARIABLE: str(self.ledger), **self.database.environment}
+    async def serving(
+        self, *, ready: bool = True, more: Mapping[str, str] | None = None
+    ) -> AsyncIterator[Dev]:
+        """Run `trigger dev`, at the same address each time; `more` is for its environment."""
+        env = {ledger.VARIABLE: str(self.ledger), **self.database.environment, **(more or {})}
         async with start(self.project, "--port", str(self._port), env=env, ready=ready) as dev:
             self._devs.append(dev)
             if self._port == 0:
