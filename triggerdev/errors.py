@@ -4,6 +4,7 @@ TriggerError                         base: what happened, where, and what to do 
 ├── UsageError                       the call or the command line is wrong            (exit code 2)
 │   ├── ConfigError                  trigger.config.toml, .env files                  (exit code 2)
 │   ├── PayloadError                 a payload or option that cannot be sent or accepted
+│   │   └── StepResultError          a result of `ctx.step` that cannot be recorded
 │   ├── TaskDefinitionError          a @task that cannot be registered (duplicate id, bad option)
 │   └── ContextError                 a call that is only possible inside a run, or outside an event loop
 ├── ApiError                         an answer of the HTTP API that is not 2xx: `status`, `message`
@@ -20,6 +21,7 @@ TriggerError                         base: what happened, where, and what to do 
 ├── EnvironmentProblemError          port, disk, permissions, interpreter, engine lock (exit code 1)
 │   ├── StorageFullError             the disk is full; the write did not happen
 │   ├── StorageUnavailableError      the database does not answer; the write did not happen
+│   ├── StorageDamagedError          the database's file is not what was written
 │   └── AlreadyRunningError          another process holds the same project
 ├── BuildError                       deploy: an extension, a layer, a file            (exit code 1)
 │   └── ExtensionError               an extension's hook raised
@@ -80,6 +82,10 @@ class ConfigError(UsageError):
 
 class PayloadError(UsageError):
     """A payload that cannot be serialised, parsed, or is too large."""
+
+
+class StepResultError(PayloadError):
+    """What a step gave cannot be recorded: no JSON, or over 3 MB. Retrying would only repeat the step."""
 
 
 class TaskDefinitionError(UsageError):
@@ -166,6 +172,10 @@ class StorageFullError(EnvironmentProblemError):
 
 class StorageUnavailableError(EnvironmentProblemError):
     """The database does not answer; the write did not happen and can be repeated when it is back."""
+
+
+class StorageDamagedError(EnvironmentProblemError):
+    """The database's file is damaged or no database; the message says what to do."""
 
 
 class AlreadyRunningError(EnvironmentProblemError):

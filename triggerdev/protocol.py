@@ -6,7 +6,7 @@ process. All times are milliseconds since the epoch, all durations milliseconds.
 (run, token): the token is the fencing token of the attempt's lease and grows with every claim, so a message
 with an old one is refused.
 
-Engine -> worker     Start Resume OpDone Reply Cancel Evict
+Engine -> worker     Start Resume OpDone Reply Cancel Evict LeaseLost
 Worker -> engine     Op Park Wake Done Evicted Lost LogBatch
 Version process      Load -> (importing) -> Loaded | LoadFailed;  Fork -> Forked | unforkable;  Exited
 Worker process       (welcome) (taken) (blocked, unblocked) (ping -> pong) (shutdown)
@@ -18,7 +18,8 @@ loop.
 
 Operation ids are opaque to everybody but the executor. It writes `<path>:<n>`, where path is that of the
 asyncio task (`0`, `0.1`, ...; hooks have branches of their own, such as `0.on_start`), and for metadata
-`<path>:m<k>` (a flush) and `<path>:<n>:r` (what a wait brought).
+`<path>:m<k>` (a flush) and `<path>:<n>:r` (what a wait brought). What a step does has the path `<path>.s<n>`,
+where the step itself is `<path>:<n>`.
 """
 
 from typing import Any, Final, Literal, NotRequired, TypedDict
@@ -38,6 +39,7 @@ BATCH_TRIGGER: Final = "batch_trigger"
 BATCH_TRIGGER_AND_WAIT: Final = "batch_trigger_and_wait"
 TAGS: Final = "tags"
 METADATA: Final = "metadata"
+STEP: Final = "step"
 
 # Machine presets: vCPU and memory in GB.
 MACHINES: Final[dict[str, tuple[float, float]]] = {
@@ -260,6 +262,12 @@ class Evict(TypedDict):
     t: Literal["evict"]
     run: str
     token: int
+
+
+class LeaseLost(TypedDict):
+    """The worker was not heard of for longer than its lease: its runs go on elsewhere, their copies end."""
+
+    t: Literal["lease_lost"]
 
 
 class Op(TypedDict):

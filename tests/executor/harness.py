@@ -88,7 +88,10 @@ class Engine:
             case "metadata":
                 for change in args.get("operations", ()):
                     self._change(change)
-                return {"metadata": dict(self.metadata)}
+                base = {"base": args["base"]} if "base" in args else {}
+                return {"metadata": dict(self.metadata), **base}
+            case "step":
+                return dict(args)
             case "tags":
                 return {"tags": args["tags"]}
             case "trigger" | "create_token":

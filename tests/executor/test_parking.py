@@ -302,7 +302,8 @@ async def test_metadata_travels_before_triggers_and_the_end(registry: Registry) 
         "operations": [
             {"type": "set", "key": "a", "value": 1},
             {"type": "increment", "key": "b", "value": 2},
-        ]
+        ],
+        "base": {},
     }
     assert engine.messages[2]["args"] == {"parent_operations": [{"type": "set", "key": "c", "value": 3}]}
 

@@ -1,5 +1,6 @@
 """The guide's code runs, and does what the guide says."""
 
+import copy
 import re
 from pathlib import Path
 from typing import Any
@@ -47,12 +48,25 @@ async def test_a_task_of_the_guide_does_what_it_says(
     assert output_of(await engine.run(task_id, payload)) == output
 
 
+async def test_the_step_of_the_guide_gives_its_first_number_again(
+    registry: Registry, guide: dict[str, Any]
+) -> None:
+    engine = AsyncEngine(registry)
+    first = output_of(await engine.run("ship-parcel", {"item": "tea"}))
+    assert re.fullmatch(r"tea has number \d+", first)
+    again = AsyncEngine(registry)
+    record = copy.deepcopy(engine.record)
+    assert output_of(await again.run("ship-parcel", {"item": "tea"}, record=record)) == first
+
+
 def test_plain_functions_of_the_guide(registry: Registry, guide: dict[str, Any]) -> None:
     engine = SyncEngine(registry)
     engine.children = {"greet": lambda name: ok(f"Hello {name}")}
     assert output_of(engine.run("add-numbers", [1, 2])) == 3
     engine.record.clear()
     assert output_of(engine.run("blocking-onboarding", {})) == "Hello Ada"
+    engine.record.clear()
+    assert output_of(engine.run("print-label", {"item": "tea"}))["item"] == "tea"
 
 
 async def test_the_backend_of_the_guide(guide: dict[str, Any]) -> None:

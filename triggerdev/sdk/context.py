@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from triggerdev.protocol import DEFAULT_MACHINE, MACHINES, RunStart, WorkerSettings
+from triggerdev.sdk.steps import Step
 from triggerdev.sdk.times import from_ms
 
 
@@ -107,7 +108,12 @@ class DeploymentContext:
 
 @dataclass(slots=True)
 class Context:
-    """What a run may know of itself and its surroundings."""
+    """What a run may know of itself and its surroundings.
+
+    `step` calls a function once and records its result: `await ctx.step("charge", charge, order)`.
+    """
+
+    step: ClassVar[Step] = Step()
 
     run: RunContext
     attempt: AttemptContext

@@ -1,12 +1,15 @@
 """The run that surrounds a piece of code, as the SDK sees it; the worker provides it."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from contextvars import Context as Variables
 from contextvars import ContextVar
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from triggerdev.errors import ContextError
-from triggerdev.sdk.context import Context
+
+if TYPE_CHECKING:
+    from triggerdev.sdk.context import Context
 
 MetadataScope = Literal["run", "parent", "root"]
 
@@ -16,12 +19,16 @@ class RunSession(ABC):
 
     @property
     @abstractmethod
-    def context(self) -> Context:
+    def context(self) -> "Context":
         """The public description of the run."""
 
     @abstractmethod
     async def operate(self, kind: str, target: str | None, args: dict[str, Any]) -> Any:
         """Do a durable operation, or give its recorded result. Raises EngineError if it is refused."""
+
+    @abstractmethod
+    async def step(self, name: str, function: Callable[[], Any]) -> Any:
+        """Call a function and record its result, or give the recorded one. Raises StepResultError."""
 
     @abstractmethod
     def log(self, level: str, message: str, data: dict[str, Any] | None) -> None:

@@ -64,7 +64,7 @@ def _perform(ctx: Context, run: Run, message: Message) -> OpRow:
         run_id=run.id,
         attempt=run.attempt,
         op=message["op"],
-        n=message["id"],
+        n=(message["token"] << 32) + message["id"],  # each process of the run counts its messages from 1
         kind=message["kind"],
         target=message.get("target"),
         done=effect.done,
@@ -213,8 +213,9 @@ def _batch_trigger_and_wait(ctx: Context, run: Run, target: str | None, args: di
 
 
 def _tags(ctx: Context, run: Run, target: str | None, args: dict[str, Any]) -> Effect:
+    before = run.tags
     add_tags(ctx, run, args.get("tags"))
-    return Effect({"tags": run.tags})
+    return Effect({"tags": run.tags, "before": before})
 
 
 def add_tags(ctx: Context, run: Run, tags: Any) -> int:
@@ -228,7 +229,10 @@ def add_tags(ctx: Context, run: Run, tags: Any) -> int:
 
 
 def _metadata(ctx: Context, run: Run, target: str | None, args: dict[str, Any]) -> Effect:
-    return Effect({"metadata": change_metadata(ctx, run, args)})
+    result = {"metadata": change_metadata(ctx, run, args)}
+    if "base" in args:
+        result["base"] = args["base"]
+    return Effect(result)
 
 
 def change_metadata(ctx: Context, run: Run, args: dict[str, Any]) -> dict[str, Any]:
@@ -251,6 +255,18 @@ def change_metadata(ctx: Context, run: Run, args: dict[str, Any]) -> dict[str, A
     return run.metadata or {}
 
 
+def _step(ctx: Context, run: Run, target: str | None, args: dict[str, Any]) -> Effect:
+    """Keep what a step of user code has given; `metadata` is the run's own copy if the step changed it."""
+    output = args.get("output")
+    if output is not None and len(output) > protocol.MAX_PAYLOAD_BYTES:
+        raise errors.InvalidOptionError(
+            f"The result of step {target!r} is {len(output)} characters; "
+            f"{protocol.MAX_PAYLOAD_BYTES} bytes are allowed."
+        )
+    kept = {"output": output, "output_type": args.get("output_type", "application/json")}
+    return Effect(kept | ({"metadata": args["metadata"]} if "metadata" in args else {}))
+
+
 _KINDS: dict[str, Callable[[Context, Run, str | None, dict[str, Any]], Effect]] = {
     protocol.WAIT: _wait,
     protocol.WAIT_TOKEN: _wait_token,
@@ -262,4 +278,5 @@ _KINDS: dict[str, Callable[[Context, Run, str | None, dict[str, Any]], Effect]] 
     protocol.BATCH_TRIGGER_AND_WAIT: _batch_trigger_and_wait,
     protocol.TAGS: _tags,
     protocol.METADATA: _metadata,
+    protocol.STEP: _step,
 }

@@ -3,7 +3,8 @@
 import asyncio
 import contextvars
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from triggerdev import errors
@@ -92,6 +93,7 @@ class AsyncSession(AttemptSession):
     def _branch_done(self, branch: "asyncio.Task[Any]") -> None:
         assert isinstance(branch, Branch)
         self._branches.discard(branch)
+        self.record.leave_branch(branch.node.path)
         if self.signal is not None and not branch.cancelled():
             branch.exception()  # the signal that ended it is no news, also where nobody awaits the branch
         self.stir()
@@ -125,6 +127,23 @@ class AsyncSession(AttemptSession):
         previous, branch.node = branch.node, node
         return previous
 
+    def operating_node(self) -> Node:
+        if current_branch() is None:
+            raise errors.ContextError(
+                "Durable operations belong to the task's own code: await them there, not in another thread."
+            )
+        return self.node()
+
+    @contextmanager
+    def counting(self, node: Node) -> Iterator[None]:
+        branch = current_branch()  # a generator may be closed by another one
+        assert branch is not None
+        previous, branch.node = branch.node, node
+        try:
+            yield
+        finally:
+            branch.node = previous
+
     async def call(self, function: Bound, values: dict[str, Any]) -> Any:
         result = function(values)
         if hasattr(result, "__await__"):
@@ -134,10 +153,6 @@ class AsyncSession(AttemptSession):
     # -- operations
 
     async def perform(self, op_id: str, kind: str, target: str | None, args: dict[str, Any] | None) -> Any:
-        if current_branch() is None:
-            raise errors.ContextError(
-                "Durable operations belong to the task's own code: await them there, not in another thread."
-            )
         entry = PendingOp(op_id, kind, target, self._loop.create_future())
         if args is None:
             self._add_pending(entry)
@@ -413,7 +428,7 @@ class AsyncSession(AttemptSession):
             if timer is not None:
                 timer.cancel()
         if self.signal is None:
-            self.send_changes()
+            self.send_last_changes()
         self.ended = True
         for branch in list(self._branches):
             branch.cancel()

@@ -7,6 +7,7 @@
 The same coroutine serves both executors; under the blocking one it never suspends.
 """
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -107,8 +108,8 @@ class Attempt:
             return  # a replay that got past them before
         names = ("on_start", "on_start_attempt") if session.start["attempt"] == 1 else ("on_start_attempt",)
         for name in names:
-            for hook in self._hooks(name):
-                with session.phase(name):
+            for phase, hook in self._phases(name):
+                with session.phase(phase):
                     await self._call(hook)
 
     async def _run(self) -> Any:
@@ -120,8 +121,10 @@ class Attempt:
         crash_point("worker.after_code")
         return output
 
-    def _hooks(self, name: str) -> list[Bound]:
-        return self._plan.hooks.get(name, [])
+    def _phases(self, name: str, place: str = "") -> Iterator[tuple[str, Bound]]:
+        """Yield hooks, each with a name of its own for the operations in it."""
+        for index, hook in enumerate(self._plan.hooks.get(name, ())):
+            yield f"{place or name}.{index}" if index else place or name, hook
 
     async def _call(self, function: Bound, **more: Any) -> Any:
         given = {"payload": self._payload, "init": self._init, **more}
@@ -135,6 +138,7 @@ class Attempt:
             return self.signalled(session.signal)
         if session.divergence is not None:
             return await self._failed(session.divergence)
+        session.warn_of_rest()
         if self._plan.hooks:
             await self._tolerant("on_success", output=output)
             await self._tolerant("on_complete", output=output, result={"ok": True, "data": output})
@@ -189,9 +193,9 @@ class Attempt:
         """Ask catch_error: the first that returns something decides about the retry."""
         if isinstance(error, (payloads.InputError, errors.NonDeterminismError)):
             return {}, error
-        for hook in self._hooks("catch_error"):
+        for phase, hook in self._phases("catch_error"):
             try:
-                with self._session.phase("catch_error"):
+                with self._session.phase(phase):
                     answer = await self._call(hook, error=error)
                 if answer is None:
                     continue
@@ -208,9 +212,9 @@ class Attempt:
 
     async def _tolerant(self, name: str, **values: Any) -> None:
         """Call hooks whose errors are logged and otherwise ignored."""
-        for hook in self._hooks(name):
+        for phase, hook in self._phases(name):
             try:
-                with self._session.phase(name):
+                with self._session.phase(phase):
                     await self._call(hook, **values)
             except Exception as problem:
                 info = failures.describe(problem, self._session.project.root)
@@ -225,9 +229,9 @@ class Attempt:
         self._is_told = True
         await self._tolerant("on_cancel", reason=reason)
 
-    async def around_wait(self, name: str, phase: str, wait: dict[str, Any]) -> None:
-        """Call on_wait or on_resume hooks; `phase` names this wait for the operations in them."""
-        for hook in self._hooks(name):
+    async def around_wait(self, name: str, place: str, wait: dict[str, Any]) -> None:
+        """Call on_wait or on_resume hooks; `place` names this wait for the operations in them."""
+        for phase, hook in self._phases(name, place):
             try:
                 with self._session.phase(phase):
                     await self._call(hook, wait=wait)

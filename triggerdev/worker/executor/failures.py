@@ -161,7 +161,10 @@ def skips_retry(error: BaseException) -> bool:
         return any(skips_retry(part) for part in error.exceptions)
     if isinstance(error, errors.ApiError):
         return 400 <= error.status < 500 and error.status not in (408, 429)
-    final = (errors.AbortTaskRunError, errors.NonDeterminismError, InputError, OutputError, HookError)
+    final = (
+        *(errors.AbortTaskRunError, errors.NonDeterminismError, errors.StepResultError),
+        *(InputError, OutputError, HookError),
+    )
     return isinstance(error, final)
 
 

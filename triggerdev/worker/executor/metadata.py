@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from triggerdev import _json
 from triggerdev.sdk.session import MetadataScope
 
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
@@ -36,6 +37,12 @@ class Changes:
         taken = [(f"{path}:m{number}", dict(args)) for path, (number, args) in self._by_path.items()]
         self._by_path = {}
         return taken
+
+
+def copy(data: dict[str, Any]) -> dict[str, Any]:
+    """Copy metadata with all that is in it: what a run changes is not what a message holds."""
+    made: dict[str, Any] = _json.loads(_json.dumps(data))
+    return made
 
 
 def apply(data: dict[str, Any], change: dict[str, Any]) -> None:

@@ -1,17 +1,20 @@
 """The record of an attempt, as a replay sees it: what is done already, and how far the replay has come."""
 
+import bisect
 from collections.abc import Iterable
 from typing import Any
 
+from triggerdev import protocol
 from triggerdev.protocol import OpRecord
 
 MAIN = "0"
 
 
 class Node:
-    """A branch of a run: an asyncio task or a phase of hooks, with its counters.
+    """A branch of a run: an asyncio task, a phase of hooks or the inside of a step, with its counters.
 
-    `path` is "0" for the main branch, "0.n" for the n-th task it created, "0.on_start" for hooks.
+    `path` is "0" for the main branch, "0.n" for the n-th task it created, "0.on_start" for hooks, "0.sn" for
+    what the step does that is its n-th operation.
     """
 
     __slots__ = ("changes", "children", "ops", "path")
@@ -28,6 +31,10 @@ class Node:
         self.ops = number + 1
         return f"{self.path}:{number}"
 
+    def last_op(self) -> str:
+        """Give the id of the branch's latest operation."""
+        return f"{self.path}:{self.ops - 1}"
+
     def child(self) -> "Node":
         """Give the branch of the next asyncio task that this one creates."""
         number = self.children
@@ -35,56 +42,118 @@ class Node:
         return Node(f"{self.path}.{number}")
 
 
-class Record:
-    """Recorded operations by id; counts for each branch what of it and its children is not replayed yet."""
+def inside(op_id: str) -> Node:
+    """Give the branch of what a step does, so that the counters around it do not depend on what that is."""
+    path, _, number = op_id.partition(":")
+    return Node(f"{path}.s{number}")
 
-    __slots__ = ("_changes", "_left", "_ops", "main_started")
+
+class Record:
+    """Recorded operations by id; counts for each branch how many of them are not replayed yet.
+
+    `metadata` and `tags` are those of the run before this attempt looked at or changed them, None if it has
+    not; later ones come with the start message.
+    """
+
+    __slots__ = (
+        *("_changes", "_left", "_live", "_ops", "_places", "_steps"),
+        *("main_started", "metadata", "tags"),
+    )
 
     def __init__(self, ops: Iterable[OpRecord]) -> None:
         self._ops: dict[str, OpRecord] = {}
         self._left: dict[str, int] = {}
-        self._changes: dict[str, int] = {}
+        self._live: set[str] = set()
+        self._steps: set[str] = set()
+        self._changes: dict[str, list[tuple[int, int]]] = {}
+        self._places: dict[str, int] = {}
         self.main_started = False
-        for op in ops:
-            self._add(op)
+        self.metadata: dict[str, Any] | None = None
+        self.tags: list[str] | None = None
+        for place, op in enumerate(ops):
+            self._add(op, place)
 
-    def _add(self, op: OpRecord) -> None:
+    def _add(self, op: OpRecord, place: int) -> None:
         self._ops[op["op"]] = op
+        self._places[op["op"]] = place
         path, _, number = op["op"].partition(":")
         if number.startswith("m"):
-            self._changes[path] = max(self._changes.get(path, 0), int(number[1:]))
-        is_branch = path.replace(".", "").isdigit()
+            self._changes.setdefault(path, []).append((int(number[1:]), place))
+        is_branch = path.replace(".", "").replace("s", "").isdigit()  # hooks have names
         self.main_started = self.main_started or is_branch
         if is_branch and number.isdigit():
-            for prefix in _prefixes(path):
-                self._left[prefix] = self._left.get(prefix, 0) + 1
+            self._left[path] = self._left.get(path, 0) + 1
+            if "s" in path:
+                self._steps.update(_prefixes(path))
+        self._note_state(op)
+
+    def _note_state(self, op: OpRecord) -> None:
+        result: Any = op.get("result") or {}
+        if op["kind"] == protocol.METADATA and self.metadata is None:
+            self.metadata = result.get("base")
+        elif op["kind"] == protocol.TAGS and self.tags is None:
+            self.tags = result.get("before")
 
     def take(self, op_id: str) -> OpRecord | None:
         """Give what is recorded under an id, once."""
         op = self._ops.pop(op_id, None) if self._ops else None
         if op is not None and self._left:
-            for prefix in _prefixes(op_id.partition(":")[0]):
-                if self._left.get(prefix):
-                    self._left[prefix] -= 1
+            path, _, number = op_id.partition(":")
+            left = self._left.get(path, 0) if number.isdigit() else 0
+            if left > 1:
+                self._left[path] = left - 1
+            elif left:
+                del self._left[path]
         return op
 
     def go_live(self, path: str) -> None:
         """Note that a branch does something that is not recorded."""
         if self._left:
-            self._left.pop(path, None)
+            self._live.add(path)
 
     def is_replaying(self, path: str) -> bool:
-        """Say whether a branch still has recorded operations ahead."""
-        return bool(self._left) and self._left.get(path, 0) > 0
+        """Say whether a branch, or one below it, still has recorded operations ahead."""
+        if not self._left or path in self._live:
+            return False
+        below = f"{path}."
+        return path in self._left or any(other.startswith(below) for other in self._left)
 
-    def is_stored(self, node: Node) -> bool:
-        """Say whether the branch's latest metadata change was stored before the replay."""
-        return bool(self._changes) and node.changes <= self._changes.get(node.path, 0)
+    def enter_step(self, path: str, step: str) -> None:
+        """Note that a step is done: again, if its branch went on after it, that is, if it had failed."""
+        if path in self._left:
+            self._left[step] = self._left.get(step, 0) + 1
+            self._steps.add(step)
 
-    def stored_result(self, node: Node) -> Any:
-        """Give the result recorded when the branch's changes so far were stored, None if there is none."""
-        op = self._ops.get(f"{node.path}:m{node.changes}")
-        return op.get("result") if op else None
+    def leave_step(self, step: str) -> None:
+        """Forget what is recorded inside a step that is over."""
+        if step in self._steps:
+            below = f"{step}."
+            for path in [path for path in self._left if path == step or path.startswith(below)]:
+                del self._left[path]
+
+    def leave_branch(self, path: str) -> None:
+        """Forget what is recorded for a branch that has ended without it."""
+        if self._left:
+            self._left.pop(path, None)
+
+    def left_in(self, path: str) -> list[OpRecord]:
+        """List the operations of a branch that were not replayed."""
+        if path not in self._left:
+            return []
+        left = [op for op in self._ops.values() if op["op"].rpartition(":")[0] == path]
+        return [op for op in left if op["op"].rpartition(":")[2].isdigit()]
+
+    def place(self, op_id: str) -> int | None:
+        """Say as which one an operation was recorded, counted from 0; None if it was not."""
+        return self._places.get(op_id)
+
+    def place_of_change(self, node: Node) -> int | None:
+        """Say where the branch's latest metadata change was recorded, None if it was not."""
+        stored = self._changes.get(node.path) if self._changes else None
+        if not stored:
+            return None
+        index = bisect.bisect_left(stored, (node.changes,))
+        return stored[index][1] if index < len(stored) else None
 
 
 def _prefixes(path: str) -> list[str]:

@@ -1,15 +1,16 @@
 """One attempt of a run inside its process: operations, replay, metadata, log lines, the compute clock."""
 
+import math
 import threading
 import time
 from abc import abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from triggerdev import errors, protocol
 from triggerdev.protocol import LogLine, Message, OpRecord, RunStart
-from triggerdev.sdk import context
+from triggerdev.sdk import context, serialise
 from triggerdev.sdk.context import Context
 from triggerdev.sdk.logger import LEVELS
 from triggerdev.sdk.session import MetadataScope, RunSession
@@ -18,7 +19,7 @@ from triggerdev.worker.executor.binding import Bound
 from triggerdev.worker.executor.capture import LineBuffer, LogSink, now_ms
 from triggerdev.worker.executor.manifest import relative_file
 from triggerdev.worker.executor.project import Channel, Project
-from triggerdev.worker.executor.record import MAIN, Node, Record
+from triggerdev.worker.executor.record import MAIN, Node, Record, inside
 
 STALE = "stale"
 _BEFORE_MAIN = (f"{MAIN}.init", f"{MAIN}.middleware")
@@ -49,6 +50,8 @@ class AttemptSession(RunSession):
         self.id = start["id"]
         self.token = start["token"]
         self.record = Record(start.get("record") or ())
+        if self.record.tags is not None:
+            self.start = {**start, "tags": list(self.record.tags)}
         self.main = Node(MAIN)
         self.signal: errors.RunSignal | None = None
         self.divergence: errors.NonDeterminismError | None = None
@@ -57,6 +60,9 @@ class AttemptSession(RunSession):
         self._sink = sink
         self._context: Context | None = None
         self._metadata: dict[str, Any] | None = None
+        self._shown: float = -1  # the place in the record of what the copy shows
+        self._touches = 0
+        self._first_metadata: dict[str, Any] | None = None
         self._changes = metadata.Changes()
         self._flushed_at = 0.0
         self._lines: dict[tuple[str, int], LineBuffer] = {}
@@ -73,6 +79,10 @@ class AttemptSession(RunSession):
     @abstractmethod
     def set_node(self, node: Node) -> Node:
         """Let the branch that runs now count under another node; gives the previous one."""
+
+    def operating_node(self) -> Node:
+        """Give the branch that is about to do an operation. Raises ContextError where none can."""
+        return self.node()
 
     @abstractmethod
     async def perform(self, op_id: str, kind: str, target: str | None, args: dict[str, Any] | None) -> Any:
@@ -97,23 +107,61 @@ class AttemptSession(RunSession):
         return self._context
 
     async def operate(self, kind: str, target: str | None, args: dict[str, Any]) -> Any:
-        node = self.node()
+        node = self.operating_node()
         self._refuse_if_over()
         op_id = node.next_op()
         recorded = self.record.take(op_id)
-        if recorded is not None:
-            self._compare(recorded, op_id, kind, target)
-            if recorded["done"]:
-                self._take_metadata(recorded)
-                return recorded.get("result")
-            result = await self.perform(op_id, kind, target, None)
-        else:
+        if recorded is None:
             self.record.go_live(node.path)
             self.send_changes()
             result = await self.perform(op_id, kind, target, args)
+        else:
+            self._compare(recorded, op_id, kind, target)
+            done = recorded["done"]
+            result = recorded.get("result") if done else await self.perform(op_id, kind, target, None)
         if kind in protocol.WAITING_KINDS and self._metadata is not None:
             await self._refresh(f"{op_id}:r")
         return result
+
+    async def step(self, name: str, function: Callable[[], Any]) -> Any:
+        node = self.operating_node()
+        self._refuse_if_over()
+        op_id = node.next_op()
+        step = inside(op_id)
+        recorded = self.record.take(op_id)
+        try:
+            if recorded is None:
+                self.record.enter_step(node.path, step.path)
+                kept = await self._do_step(op_id, name, step, function)
+            else:
+                self._compare(recorded, op_id, protocol.STEP, name)
+                kept = recorded.get("result") or {}
+                if "metadata" in kept:
+                    self._show(kept["metadata"], self.record.place(op_id))
+        finally:
+            self.record.leave_step(step.path)
+        return serialise.load(kept["output"], kept["output_type"])
+
+    async def _do_step(self, op_id: str, name: str, step: Node, function: Callable[[], Any]) -> Any:
+        touches = self._touches
+        with self.counting(step):
+            value = await self.call_step(function)
+        self._refuse_if_over()  # a signal may have been swallowed in there
+        args: dict[str, Any] = {"output_type": serialise.JSON}
+        try:
+            args["output"] = serialise.dump_payload(value, f"result of step {name!r}")
+        except errors.PayloadError as error:
+            raise errors.StepResultError(str(error)) from None
+        if self._metadata is not None and touches != self._touches:
+            args["metadata"] = metadata.copy(self._metadata)
+        self.record.go_live(self.node().path)
+        self.send_changes()
+        return await self.perform(op_id, protocol.STEP, name, args)
+
+    async def call_step(self, function: Callable[[], Any]) -> Any:
+        """Call a step's function and wait for its result."""
+        value = function()
+        return await value if hasattr(value, "__await__") else value
 
     def log(self, level: str, message: str, data: dict[str, Any] | None) -> None:
         limit = LEVELS.get(self.project.settings.get("log_level") or "info", 3)
@@ -129,30 +177,28 @@ class AttemptSession(RunSession):
         node = self.node()
         self._refuse_if_over()
         node.changes += 1
-        if self.record.is_stored(node):
-            stored = self.record.stored_result(node)
-            if stored:
-                self._metadata = dict(stored["metadata"])
-            return
-        if scope == "run" or (scope == "parent" and not self.start.get("parent_id")):
-            metadata.apply(self._own_metadata(), change)
-        self._changes.add(node.path, node.changes, scope, change)
-        self.changes_waiting()
+        place = self.record.place_of_change(node)
+        if scope == "run" or not self.start.get("parent_id"):  # then parent and root are the run itself
+            self._apply(change, place)
+        if place is None:
+            self._changes.add(node.path, node.changes, scope, change)
+            self.changes_waiting()
 
     def metadata(self) -> dict[str, Any]:
         return self._own_metadata()
 
     async def flush_metadata(self) -> None:
-        taken = self._changes.take()
+        self.operating_node()
+        self._refuse_if_over()
         self._flushed_at = time.monotonic()
-        for op_id, args in taken:
-            result = await self.perform(op_id, protocol.METADATA, None, args)
-            self._metadata = dict(result["metadata"])
+        for op_id, args in self._take_changes():
+            await self.perform(op_id, protocol.METADATA, None, args)
 
     async def refresh_metadata(self) -> None:
         await self.flush_metadata()
+        node = self.node()
         result = await self.operate(protocol.METADATA, None, {})
-        self._metadata = dict(result["metadata"])
+        self._show(result["metadata"], self.record.place(node.last_op()))
 
     def usage_ms(self) -> tuple[float, float]:
         now = self._used_ms
@@ -180,11 +226,31 @@ class AttemptSession(RunSession):
 
     def send_changes(self) -> None:
         """Send buffered metadata changes; later messages of the run are handled after them."""
-        if not self._changes:
+        if not self._changes and self._first_metadata is None:
             return
         self._flushed_at = time.monotonic()
-        for op_id, args in self._changes.take():
+        for op_id, args in self._take_changes():
             self.post(op_id, protocol.METADATA, args)
+
+    def send_last_changes(self) -> None:
+        """Send what has gathered before the end."""
+        if self._changes:
+            self.send_changes()
+
+    def warn_of_rest(self) -> None:
+        """Say that the function has ended before the end of its record: operations were taken out of it."""
+        left = self.record.left_in(MAIN)
+        if left:
+            self.record.go_live(MAIN)
+            first = left[0]
+            what = _name(first["kind"], first["target"])
+            version = self.start.get("version") or "unknown"
+            self.log(
+                "warn",
+                f"The replayed function (version {version}) has ended without {len(left)} of the operations "
+                f"that its record has; the first is {first['op']}, {what}. They were done and stay done.",
+                None,
+            )
 
     def total_usage_ms(self) -> int:
         """Give the run's compute time so far, over all attempts, in whole milliseconds."""
@@ -228,13 +294,17 @@ class AttemptSession(RunSession):
         return given
 
     @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Count operations in a with block under a branch of their own, as hooks need it."""
-        previous = self.set_node(Node(f"{MAIN}.{name}"))
+    def counting(self, node: Node) -> Iterator[None]:
+        """Count operations in a with block under another node."""
+        previous = self.set_node(node)
         try:
             yield
         finally:
             self.set_node(previous)
+
+    def phase(self, name: str) -> AbstractContextManager[None]:
+        """Count operations in a with block under a branch of their own, as hooks need it."""
+        return self.counting(Node(f"{MAIN}.{name}"))
 
     def send(self, message: Message) -> None:
         """Send a message, after the lines that the run has printed."""
@@ -263,24 +333,49 @@ class AttemptSession(RunSession):
         )
         raise self.divergence
 
-    def _take_metadata(self, recorded: OpRecord) -> None:
-        if self._metadata is None or recorded["kind"] not in protocol.WAITING_KINDS:
-            return
-        refreshed = self.record.take(f"{recorded['op']}:r")
-        if refreshed and refreshed.get("result"):
-            self._metadata = dict(refreshed["result"]["metadata"])
-        elif not self._changes:  # ended before it could ask: what the start message brought is the latest
-            self._metadata = dict(self.start.get("metadata") or {})
-
     async def _refresh(self, op_id: str) -> None:
+        """Show what children have written during a wait."""
+        recorded = self.record.take(op_id)
+        if recorded is not None:
+            self._show(recorded["result"]["metadata"], self.record.place(op_id))
+            return
+        self.send_changes()
         result = await self.perform(op_id, protocol.METADATA, None, {})
         if not self._changes:
-            self._metadata = dict(result["metadata"])
+            self._show(result["metadata"], None)
 
     def _own_metadata(self) -> dict[str, Any]:
+        """Give the copy; the one that is seen first is recorded, since the run's own goes on changing."""
         if self._metadata is None:
-            self._metadata = dict(self.start.get("metadata") or {})
+            first = self.record.metadata
+            if first is None:
+                first = self._first_metadata = self.start.get("metadata") or {}
+            self._metadata = metadata.copy(first)
+            self._touches += 1
         return self._metadata
+
+    def _show(self, data: dict[str, Any], place: int | None) -> None:
+        """Take the metadata that the engine gave; branches may replay in another order than they ran."""
+        if place is None or place > self._shown:
+            self._metadata = metadata.copy(data)
+            self._shown = math.inf if place is None else place
+            self._touches += 1
+
+    def _apply(self, change: dict[str, Any], place: int | None) -> None:
+        """Apply a change to the copy, unless what is shown has it already."""
+        own = self._own_metadata()
+        if place is None or place > self._shown:
+            metadata.apply(own, change)
+            self._touches += 1
+
+    def _take_changes(self) -> list[tuple[str, dict[str, Any]]]:
+        """Give the operations that send what has gathered, the first with the metadata seen first."""
+        taken = self._changes.take()
+        first, self._first_metadata = self._first_metadata, None
+        if first is not None:
+            taken = taken or [(f"{MAIN}:m0", {})]
+            taken[0][1]["base"] = first
+        return taken
 
     def _is_silent(self) -> bool:
         path = self.node().path

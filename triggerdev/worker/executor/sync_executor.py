@@ -50,7 +50,7 @@ class SyncExecutor:
         if outcome["outcome"] == "cancelled":
             drive(session.attempt.cancelled("cancelled"))
         if session.signal is None:
-            session.send_changes()
+            session.send_last_changes()
         session.ended = True
         session.stop_clock()
         session.close()

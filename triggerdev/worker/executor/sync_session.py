@@ -41,6 +41,13 @@ class SyncSession(AttemptSession):
     def node(self) -> Node:
         return self._node
 
+    def operating_node(self) -> Node:
+        if threading.get_ident() != self._thread:
+            raise errors.ContextError(
+                "Durable operations belong to the task's own code: do them there, not in another thread."
+            )
+        return self._node
+
     def set_node(self, node: Node) -> Node:
         previous, self._node = self._node, node
         return previous
@@ -62,12 +69,8 @@ class SyncSession(AttemptSession):
 
     def _user(self, work: Callable[[], T]) -> T:
         """Do work of the user's, in which an interruption may be raised."""
-        previous, self._in_user_code = self._in_user_code, True
-        try:
-            self._raise_interruption()
+        with self._user_code():
             return work()
-        finally:
-            self._in_user_code = previous
 
     @contextmanager
     def _framework(self) -> Iterator[None]:
@@ -83,11 +86,29 @@ class SyncSession(AttemptSession):
             if previous:
                 self._raise_interruption()
 
+    @contextmanager
+    def _user_code(self) -> Iterator[None]:
+        """Let interruptions be raised in a with block."""
+        previous, self._in_user_code = self._in_user_code, True
+        try:
+            self._raise_interruption()
+            yield
+        finally:
+            self._in_user_code = previous
+
     # -- RunSession, with interruptions kept out
 
     async def operate(self, kind: str, target: str | None, args: dict[str, Any]) -> Any:
         with self._framework():
             return await super().operate(kind, target, args)
+
+    async def step(self, name: str, function: Callable[[], Any]) -> Any:
+        with self._framework():
+            return await super().step(name, function)
+
+    async def call_step(self, function: Callable[[], Any]) -> Any:
+        with self._user_code():
+            return await super().call_step(function)
 
     async def flush_metadata(self) -> None:
         with self._framework():
