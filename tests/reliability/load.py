@@ -10,7 +10,7 @@ import httpx
 from tests.reliability.mix import Order
 
 _TRY_AGAIN = (503, 507)
-_PAUSE = 0.05
+_FIRST_PAUSE, _LAST_PAUSE = 0.05, 0.4
 _POLL_SECONDS = 15
 _OPEN = "DELAYED,QUEUED,EXECUTING,WAITING"
 
@@ -83,13 +83,14 @@ class Load:
     async def drain(self) -> None:
         """Wait until no run is left that has not ended, of those too that nobody follows."""
         while (await self._call("GET", f"/api/v1/runs?filter[status]={_OPEN}&page[size]=1"))["data"]:
-            await asyncio.sleep(_PAUSE)
+            await asyncio.sleep(_FIRST_PAUSE)
 
     async def close(self) -> None:
         await self._http.aclose()
 
     async def _call(self, method: str, path: str, body: Any = None) -> Any:
         """Call the server, again and again while it is not there or says that it cannot now."""
+        pause = _FIRST_PAUSE
         while True:
             try:
                 answer = await self._http.request(method, path, json=body)
@@ -100,4 +101,5 @@ class Load:
             if answer is not None and answer.status_code not in _TRY_AGAIN:
                 raise AssertionError(f"{method} {path}: {answer.status_code} {answer.text}")
             self.repeated += 1
-            await asyncio.sleep(_PAUSE)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LAST_PAUSE)
