@@ -11,9 +11,11 @@ from typing import Any, TypeVar
 from triggerdev import errors
 from triggerdev.engine import answers
 from triggerdev.engine import options as wire
+from triggerdev.engine.cleaning import Cleaner
 from triggerdev.engine.clock import Clock, IdSource, SystemClock
 from triggerdev.engine.commands import batches, finish, operations, requests, schedules, timers, tokens
 from triggerdev.engine.commands import trigger as triggering
+from triggerdev.engine.commands.retention import Retention
 from triggerdev.engine.committer import Command, Committer
 from triggerdev.engine.context import Context, Effects
 from triggerdev.engine.dispatcher import LEASE_MS, Deliver, Dispatcher, Free, Session
@@ -64,6 +66,7 @@ class Engine:
         clock: Clock | None = None,
         rng: random.Random | None = None,
         ids: IdSource | None = None,
+        retention: Retention | None = None,
     ) -> None:
         self.environment = environment or Environment()
         self._store = store
@@ -89,6 +92,7 @@ class Engine:
         self._longest_sleep = POLL_SECONDS if shared else _LONGEST_SLEEP
         self._shortest_sleep = _SHORTEST_SHARED_SLEEP if shared else 0.0
         self._sweeper: asyncio.Task[None] | None = None
+        self._cleaner = Cleaner(self._submit, self._clock, retention or Retention())
 
     # -- life --------------------------------------------------------------------------------------
 
@@ -112,11 +116,13 @@ class Engine:
             await self.stop()
             raise
         self._sweeper = asyncio.create_task(self._sweep_forever())
+        self._cleaner.start()
 
     async def stop(self) -> None:
         """Finish what is under way and close the store. The next start takes over what executes."""
         self._stopping = True
         self._dispatcher.pause()
+        await self._cleaner.stop()
         if self._sweeper is not None:
             self._sweeper.cancel()
             await asyncio.wait([self._sweeper])
@@ -400,6 +406,10 @@ class Engine:
     async def sweep(self) -> None:
         """Renew the leases of connected workers and take over the runs of those whose lease is over."""
         await self._committer.submit(lambda ctx: timers.sweep(ctx, self._dispatcher.workers, LEASE_MS))
+
+    async def clean(self) -> int:
+        """Delete what is older than the retention says and needed no more; returns how many rows went."""
+        return await self._cleaner.clean()
 
     async def settled(self) -> None:
         """Wait until all that was asked so far is committed and no run is being given out."""

@@ -21,6 +21,7 @@ from triggerdev.engine.model import (
     TokenFilter,
 )
 from triggerdev.engine.store import memory_queries as queries
+from triggerdev.engine.store.memory_retention import MemoryRetention
 from triggerdev.engine.store.memory_tables import BatchRow, Tables, Unit, frozen, thawed
 from triggerdev.engine.store.protocol import Capacity, IdempotencyRow, OpRow, Tx
 
@@ -62,7 +63,7 @@ class MemoryStore:
         self._is_open = False
 
 
-class MemoryTx:
+class MemoryTx(MemoryRetention):
     """One transaction; implements `store.protocol.Tx`."""
 
     def __init__(self, unit: Unit) -> None:

@@ -20,6 +20,7 @@ from triggerdev.engine.model import (
 from triggerdev.engine.store import postgres_claiming, sqlfile
 from triggerdev.engine.store import postgres_rows as convert
 from triggerdev.engine.store.postgres_connection import Connection, LostRaceError
+from triggerdev.engine.store.postgres_retention import PostgresRetention
 from triggerdev.engine.store.protocol import Capacity, IdempotencyRow, OpRow
 from triggerdev.protocol import Message
 
@@ -32,7 +33,7 @@ for _status in Status:
 Row = tuple[Any, ...]
 
 
-class PostgresTx:
+class PostgresTx(PostgresRetention):
     """Reads of single rows lock them if `locks`. `wrote` tells whether there is anything to commit."""
 
     sql: Mapping[str, str] = sqlfile.load("postgres")

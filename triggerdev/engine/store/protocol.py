@@ -7,7 +7,7 @@ database with several writers, reads of single rows lock them.
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from triggerdev.engine.model import (
     Batch,
@@ -20,6 +20,8 @@ from triggerdev.engine.model import (
     Token,
     TokenFilter,
 )
+
+Kind = Literal["runs", "batches", "tokens"]
 
 
 @dataclass(slots=True)
@@ -121,6 +123,18 @@ class Tx(Protocol):
     def read_logs(self, run_id: str, after_seq: int, limit: int) -> list[LogEntry]: ...
     def next_due(self, *, with_schedules: bool) -> int | None: ...
 
+    # retention: `finished` lists (time, id) of what ended before a time, behind a position, in that order;
+    # `needed` says which of those must stay all the same; `delete` takes what belongs to nothing else along
+    def try_lock(self, name: str) -> bool: ...
+    def finished(
+        self, kind: Kind, before: int, after: tuple[int, str], limit: int
+    ) -> list[tuple[int, str]]: ...
+    def needed(self, kind: Kind, ids: Sequence[str], now: int) -> set[str]: ...
+    def delete(self, kind: Kind, ids: Sequence[str]) -> None: ...
+    def delete_logs_of(self, run_ids: Sequence[str], limit: int) -> int: ...
+    def delete_old_logs(self, before: int, limit: int) -> int: ...
+    def delete_expired_requests(self, now: int, limit: int) -> int: ...
+
 
 class Store(Protocol):
     """A database. `write` is used by one thread, `read` by another; both may be open at once."""
@@ -132,4 +146,4 @@ class Store(Protocol):
 
 
 Reader = Callable[[Tx], Any]
-__all__ = ["Capacity", "IdempotencyRow", "OpRow", "Page", "Reader", "Store", "Tx"]
+__all__ = ["Capacity", "IdempotencyRow", "Kind", "OpRow", "Page", "Reader", "Store", "Tx"]

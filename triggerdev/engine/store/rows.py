@@ -1,12 +1,30 @@
 """Rows of the databases <-> the engine's data. The orders of columns are those of the schemas."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from triggerdev import _json
 from triggerdev.engine.model import Batch, LogEntry, Run, Schedule, Status, Token
 from triggerdev.engine.store.protocol import OpRow
 
+T = TypeVar("T")
 _STATUS = {status.value: status for status in Status}
+
+
+class DamagedRowError(Exception):
+    """A row is not what was written."""
+
+
+def _checked(read: Callable[[tuple[Any, ...]], T]) -> Callable[[tuple[Any, ...]], T]:
+    """Let a reader of rows say which row it cannot read."""
+
+    def checked(row: tuple[Any, ...]) -> T:
+        try:
+            return read(row)
+        except (LookupError, TypeError, ValueError) as error:
+            raise DamagedRowError(f"the {read.__name__} {row[0]!r} cannot be read ({error!r})") from error
+
+    return checked
 
 
 def _text(value: Any) -> str | None:
@@ -110,6 +128,7 @@ _RUN_STATUS, _RUN_ERROR, _RUN_METADATA, _RUN_TAGS, _RUN_CK = 3, 28, 29, 30, 34
 _RUN_FLAGS = (8, 15, 16, 17, 47, 48)
 
 
+@_checked
 def run(row: tuple[Any, ...]) -> Run:
     """Read a row of `runs`."""
     values = list(row)
@@ -130,6 +149,7 @@ def new_op(op: OpRow) -> tuple[Any, ...]:
     return (op.run_id, op.attempt, op.op, op.n, op.kind, op.target, op.done, result, op.ref, op.due_at, False)
 
 
+@_checked
 def op(row: tuple[Any, ...]) -> OpRow:
     values = list(row[:10])
     values[6] = row[6] == 1
@@ -154,6 +174,7 @@ def new_batch(b: Batch, idempotency_expires_at: int | None) -> tuple[Any, ...]:
     )
 
 
+@_checked
 def batch(row: tuple[Any, ...]) -> Batch:
     values = list(row[:11])
     values[4] = row[4] == 1
@@ -176,6 +197,7 @@ def new_token(t: Token) -> tuple[Any, ...]:
     )
 
 
+@_checked
 def token(row: tuple[Any, ...]) -> Token:
     values = list(row)
     values[7] = _value(row[7]) or []
@@ -198,12 +220,14 @@ def new_schedule(s: Schedule) -> tuple[Any, ...]:
     )
 
 
+@_checked
 def schedule(row: tuple[Any, ...]) -> Schedule:
     values = list(row)
     values[5] = row[5] == 1
     return Schedule(*values)
 
 
+@_checked
 def log(row: tuple[Any, ...]) -> LogEntry:
     values = list(row)
     values[7] = _value(row[7])

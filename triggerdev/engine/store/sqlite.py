@@ -1,15 +1,13 @@
 """The embedded store: SQLite in WAL mode with synchronous=FULL, one writer, one reader."""
 
 import contextlib
-import errno
 import math
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from triggerdev import _json, errors
-from triggerdev._crash import crash_point
+from triggerdev import _json
 from triggerdev.engine.model import (
     FINAL,
     Batch,
@@ -24,9 +22,10 @@ from triggerdev.engine.model import (
 )
 from triggerdev.engine.store import claiming, filelock, sqlfile
 from triggerdev.engine.store import rows as convert
+from triggerdev.engine.store import sqlite_opening as opening
 from triggerdev.engine.store.protocol import Capacity, IdempotencyRow, OpRow, Tx
+from triggerdev.engine.store.sqlite_retention import SqliteRetention
 
-SCHEMA_VERSION = 1
 _FINAL = _json.dumps(sorted(FINAL))
 _PUBLIC_TO_STORED: dict[str, list[str]] = {}
 for _status in Status:
@@ -45,18 +44,19 @@ class SqliteStore:
     def open(self) -> None:
         """Lock, connect and create the schema.
 
-        Raises AlreadyRunningError when another engine holds the file, EnvironmentProblemError when the folder
-        cannot be written or the file is no database of this version.
+        Raises AlreadyRunningError when another engine holds the file, StorageDamagedError when it is no sound
+        database, EnvironmentProblemError when it cannot be written or a newer version wrote it.
         """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._lock = filelock.take(self.path.with_suffix(".lock"), str(self.path))
-            self._writer = self._connect()
-            self._prepare(self._writer)
-            self._reader = self._connect()
-        except (OSError, sqlite3.Error) as error:
+            opening.check(self.path)
+            self._writer = opening.connect(self.path)
+            opening.migrate(self._writer, self.path)
+            self._reader = opening.connect(self.path)
+        except opening.FAILURES as error:
             self.close()
-            raise _explain(error, self.path) from error
+            raise opening.explain(error, self.path) from error
         except BaseException:
             self.close()
             raise
@@ -73,19 +73,22 @@ class SqliteStore:
         except BaseException as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-            if isinstance(error, sqlite3.Error | OSError | UnicodeEncodeError):
-                raise _explain(error, self.path) from error
+            if isinstance(error, opening.FAILURES):
+                raise opening.explain(error, self.path) from error
             raise
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Tx]:
         """Open a snapshot for reading, beside the writer."""
         assert self._reader is not None, "the store is not open"
-        self._reader.execute("BEGIN")
         try:
+            self._reader.execute("BEGIN")
             yield SqliteTx(self._reader)
+        except opening.FAILURES as error:
+            raise opening.explain(error, self.path) from error
         finally:
-            self._reader.execute("COMMIT")
+            if self._reader.in_transaction:
+                self._reader.execute("COMMIT")
 
     def close(self) -> None:
         """Close the connections and give the lock back; safe to call twice."""
@@ -97,54 +100,8 @@ class SqliteStore:
             self._lock.close()
             self._lock = None
 
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            self.path, isolation_level=None, check_same_thread=False, cached_statements=256, timeout=30
-        )
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA cache_size = -65536")
-        connection.execute("PRAGMA wal_autocheckpoint = 4000")
-        return connection
 
-    def _prepare(self, connection: sqlite3.Connection) -> None:
-        found: int = connection.execute("PRAGMA user_version").fetchone()[0]
-        if found == 0:
-            script = sqlfile.read("sqlite", "schema.sql")
-            connection.executescript(f"BEGIN; {script} PRAGMA user_version = {SCHEMA_VERSION};")
-            crash_point("migration.half_done")
-            connection.execute("COMMIT")
-        elif found != SCHEMA_VERSION:
-            raise errors.EnvironmentProblemError(
-                f"{self.path} was written by another version of triggerdev (schema {found}, this is"
-                f" {SCHEMA_VERSION}). Move the file away, or use that version."
-            )
-
-
-def _explain(error: Exception, path: Path) -> Exception:
-    if isinstance(error, UnicodeEncodeError):
-        return errors.InvalidOptionError(
-            f"Text with half a surrogate pair cannot be stored ({error.reason})."
-        )
-    code = error.sqlite_errorcode & 0xFF if isinstance(error, sqlite3.Error) else None
-    if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR) or _errno(error) in (errno.ENOSPC, errno.EDQUOT):
-        return errors.StorageFullError(
-            f"Cannot write {path}: {error}. Nothing was lost; free some disk space and try again."
-        )
-    if isinstance(error, OSError) or code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
-        return errors.EnvironmentProblemError(
-            f"Cannot open {path}: {error}. The folder must exist and be writable."
-        )
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return errors.EnvironmentProblemError(f"{path} is damaged or no database: {error}.")
-    return error
-
-
-def _errno(error: Exception) -> int | None:
-    return error.errno if isinstance(error, OSError) else None
-
-
-class SqliteTx:
+class SqliteTx(SqliteRetention):
     """One transaction on a connection; implements `store.protocol.Tx`."""
 
     _sql = sqlfile.load("sqlite")
