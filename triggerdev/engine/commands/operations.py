@@ -8,7 +8,7 @@ from triggerdev import errors, protocol
 from triggerdev.engine import metadata as meta
 from triggerdev.engine import options as wire
 from triggerdev.engine.commands import attempts, batches, finish, tokens
-from triggerdev.engine.commands.trigger import Origin, check, trigger
+from triggerdev.engine.commands.trigger import Origin, check, known_by_keys, trigger
 from triggerdev.engine.context import Context
 from triggerdev.engine.model import Batch, Run, TriggerItem
 from triggerdev.engine.store.protocol import OpRow
@@ -142,18 +142,18 @@ def _trigger_and_wait(ctx: Context, run: Run, target: str | None, args: dict[str
         child = ctx.run(made.id)
         if child.status.is_final:
             return Effect(finish.child_result(child))
-        _refuse_deadlock(ctx, run, child)
+        _refuse_deadlock(ctx, run, child.id)
     return Effect(done=False, ref=made.id)
 
 
-def _refuse_deadlock(ctx: Context, run: Run, child: Run) -> None:
-    """Refuse to wait for a run (of an idempotency key) that itself waits for this one, over however many."""
-    todo, seen = [child.id], set[str]()
+def _refuse_deadlock(ctx: Context, run: Run, first: str) -> None:
+    """Refuse to wait for what an idempotency key has found if that waits for this run, over however many."""
+    todo, seen = [first], set[str]()
     while todo:
         ref = todo.pop()
         if ref == run.id:
             raise errors.EngineError(
-                f"Run {run.id} cannot wait for run {child.id}, which waits for it: neither would ever end."
+                f"Run {run.id} cannot wait for {first}, which waits for it: neither would ever end."
                 " Use another idempotency key."
             )
         if ref not in seen:
@@ -206,10 +206,21 @@ def _check_items(ctx: Context, items: list[dict[str, Any]]) -> None:
 
 
 def _batch_trigger_and_wait(ctx: Context, run: Run, target: str | None, args: dict[str, Any]) -> Effect:
+    for known in _known_by_keys(ctx, args):
+        _refuse_deadlock(ctx, run, known)
     batch, _, _ = _batch(ctx, run, args, "batchTriggerAndWait")
     if batch.completed_at is not None:
         return Effect(finish.batch_result(ctx, batch))
     return Effect(done=False, ref=batch.id)
+
+
+def _known_by_keys(ctx: Context, args: dict[str, Any]) -> list[str]:
+    """List what the idempotency keys of a batch and its items will answer with, before anything is made."""
+    key = args.get("idempotency_key")
+    batch = ctx.tx.batch_by_key(key, ctx.now) if key is not None else None
+    if batch is not None:
+        return [batch.id] if batch.completed_at is None else []
+    return known_by_keys(ctx, [_item(raw["task"], raw) for raw in args["items"]])
 
 
 def _tags(ctx: Context, run: Run, target: str | None, args: dict[str, Any]) -> Effect:
@@ -256,7 +267,7 @@ def change_metadata(ctx: Context, run: Run, args: dict[str, Any]) -> dict[str, A
 
 
 def _step(ctx: Context, run: Run, target: str | None, args: dict[str, Any]) -> Effect:
-    """Keep what a step of user code has given; `metadata` is the run's own copy if the step changed it."""
+    """Keep what a step of user code has given; `metadata` and `tags` are the run's own if it changed them."""
     output = args.get("output")
     if output is not None and len(output) > protocol.MAX_PAYLOAD_BYTES:
         raise errors.InvalidOptionError(
@@ -264,7 +275,7 @@ def _step(ctx: Context, run: Run, target: str | None, args: dict[str, Any]) -> E
             f"{protocol.MAX_PAYLOAD_BYTES} bytes are allowed."
         )
     kept = {"output": output, "output_type": args.get("output_type", "application/json")}
-    return Effect(kept | ({"metadata": args["metadata"]} if "metadata" in args else {}))
+    return Effect(kept | {name: args[name] for name in ("metadata", "tags") if name in args})
 
 
 _KINDS: dict[str, Callable[[Context, Run, str | None, dict[str, Any]], Effect]] = {

@@ -136,14 +136,13 @@ class AttemptSession(RunSession):
             else:
                 self._compare(recorded, op_id, protocol.STEP, name)
                 kept = recorded.get("result") or {}
-                if "metadata" in kept:
-                    self._show(kept["metadata"], self.record.place(op_id))
+                self._take_state(kept, self.record.place(op_id))
         finally:
             self.record.leave_step(step.path)
         return serialise.load(kept["output"], kept["output_type"])
 
     async def _do_step(self, op_id: str, name: str, step: Node, function: Callable[[], Any]) -> Any:
-        touches = self._touches
+        touches, tags = self._touches, self._tags()
         with self.counting(step):
             value = await self.call_step(function)
         self._refuse_if_over()  # a signal may have been swallowed in there
@@ -154,6 +153,8 @@ class AttemptSession(RunSession):
             raise errors.StepResultError(str(error)) from None
         if self._metadata is not None and touches != self._touches:
             args["metadata"] = metadata.copy(self._metadata)
+        if self._tags() != tags:
+            args["tags"] = self._tags()
         self.record.go_live(self.node().path)
         self.send_changes()
         return await self.perform(op_id, protocol.STEP, name, args)
@@ -360,6 +361,16 @@ class AttemptSession(RunSession):
             self._metadata = metadata.copy(data)
             self._shown = math.inf if place is None else place
             self._touches += 1
+
+    def _take_state(self, kept: dict[str, Any], place: int | None) -> None:
+        """Show what a recorded step has changed of the run."""
+        if "metadata" in kept:
+            self._show(kept["metadata"], place)
+        if "tags" in kept:
+            self.context.run.tags[:] = kept["tags"]
+
+    def _tags(self) -> list[str]:
+        return list(self.start.get("tags") or ()) if self._context is None else list(self._context.run.tags)
 
     def _apply(self, change: dict[str, Any], place: int | None) -> None:
         """Apply a change to the copy, unless what is shown has it already."""
