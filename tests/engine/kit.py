@@ -13,6 +13,7 @@ from tests.store.backends import Backend, SqliteBackend
 from triggerdev import _durations, _json
 from triggerdev.engine.clock import IdSource
 from triggerdev.engine.engine import Engine
+from triggerdev.engine.leases import Leases
 from triggerdev.engine.model import Batch, Run, RunEvent, Status, TriggerItem
 from triggerdev.engine.store.protocol import Store
 from triggerdev.protocol import Manifest, Message, QueueInfo, TaskInfo
@@ -187,6 +188,7 @@ class EngineKit:
     ) -> None:
         self.backend = backend
         self.worker_name = "w1"
+        self.leases = Leases()
         self.clock = VirtualClock()
         self.events: list[RunEvent] = []
         self.tasks, self.queues = tasks, queues
@@ -201,7 +203,7 @@ class EngineKit:
         self._seed += 1
         rng = random.Random(self._seed)
         self.store = self.backend.make()
-        self.engine = Engine(self.store, clock=self.clock, rng=rng, ids=IdSource(rng))
+        self.engine = Engine(self.store, clock=self.clock, rng=rng, ids=IdSource(rng), leases=self.leases)
         self.engine.listen(self.events.append)
         await self.engine.start()
         if activate:

@@ -24,6 +24,7 @@ class Effects:
     logged: set[str] = field(default_factory=set)
     due_at: int | None = None
     pump: bool = False
+    disowned: set[str] = field(default_factory=set)
     points: list[str] = field(default_factory=list)
 
     def crash_points(self, name: str) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from triggerdev import errors
@@ -11,6 +11,7 @@ from triggerdev.engine import messages
 from triggerdev.engine.commands import attempts, timers
 from triggerdev.engine.committer import Command, Committer, StoppedError
 from triggerdev.engine.context import Context
+from triggerdev.engine.leases import Leases
 from triggerdev.engine.store.protocol import Capacity
 from triggerdev.engine.tasks import TaskTable
 from triggerdev.protocol import Message
@@ -18,20 +19,27 @@ from triggerdev.protocol import Message
 _log = logging.getLogger(__name__)
 _RETRY_SECONDS = 0.5
 _MAX_CLAIM = 500
-LEASE_MS = 30_000
 
 Deliver = Callable[[list[Message]], None]
 Free = Callable[[], dict[str, int]]
+Holds = Callable[[Context, str], bool]
 
 
 class Session:
-    """One connected worker. Frames of a session are committed one after the other, so their order holds."""
+    """One connected worker. Frames of a session are committed one after the other, so their order holds.
 
-    def __init__(self, dispatcher: "Dispatcher", worker: str, deliver: Deliver, free: Free) -> None:
+    `first` is what has to be committed before it gets runs; again whenever its lease was lost.
+    """
+
+    def __init__(
+        self, dispatcher: "Dispatcher", worker: str, deliver: Deliver, free: Free, first: Command | None
+    ) -> None:
         self.worker = worker
         self.deliver = deliver
         self.free = free
-        self.is_ready = True
+        self.first = first
+        self.is_ready = first is None
+        self._leases_lost = 0
         self._dispatcher = dispatcher
         self._inbox: list[Message] = []
         self._task: asyncio.Task[None] | None = None
@@ -41,6 +49,13 @@ class Session:
         self._inbox.extend(incoming)
         if self._task is None or self._task.done():
             self._task = asyncio.ensure_future(self._drain())
+
+    def lose_lease(self) -> None:
+        """Have the worker let go of all its runs; those of their lines that are not stored never will be."""
+        self.is_ready = False
+        self._leases_lost += 1
+        self._inbox = _without_lines(self._inbox)
+        self.deliver([{"t": "lease_lost"}])
 
     async def flushed(self) -> None:
         """Wait until everything received so far is committed."""
@@ -65,12 +80,15 @@ class Session:
                 await self._commit([message])
 
     async def _submit(self, frame: list[Message]) -> None:
+        leases_lost = self._leases_lost
         while True:
             try:
                 await self._dispatcher.submit_frame(self.worker, frame)
             except (errors.StorageFullError, errors.StorageUnavailableError) as error:
                 _log.warning("%s", error)
                 await asyncio.sleep(_RETRY_SECONDS)
+                if self._leases_lost != leases_lost:
+                    frame = _without_lines(frame)
             else:
                 return
 
@@ -87,11 +105,19 @@ class Session:
 
 
 class Dispatcher:
-    """Knows the sessions; claims runs for them whenever there may be some and there is room."""
+    """Knows the sessions; claims runs for them whenever there may be some and there is room.
 
-    def __init__(self, committer: Committer, tasks: Callable[[], TaskTable]) -> None:
+    `holds` tells, where others can take a worker's lease, whether it still has it: if not, it gets no runs
+    and its lines are refused. (Its other messages are refused by the tokens of their runs.)
+    """
+
+    def __init__(
+        self, committer: Committer, tasks: Callable[[], TaskTable], leases: Leases, holds: Holds | None = None
+    ) -> None:
         self._committer = committer
         self._tasks = tasks
+        self._leases = leases
+        self._holds = holds
         self._sessions: dict[str, Session] = {}
         self._claiming = False
         self._again = False
@@ -102,14 +128,27 @@ class Dispatcher:
 
         `first` is committed, however often that has to be tried, before it gets any.
         """
-        session = Session(self, worker, deliver, free)
+        session = Session(self, worker, deliver, free, first)
         self._sessions[worker] = session
         if first is None:
             self.pump()
         else:
-            session.is_ready = False
             self._prepare(session, first)
         return session
+
+    def lose_leases(self, workers: Iterable[str]) -> None:
+        """Begin sessions anew whose leases turned out to be lost: this process stood still for too long."""
+        for worker in workers:
+            session = self._sessions.get(worker)
+            if session is None or session.first is None or not session.is_ready:
+                continue
+            _log.warning(
+                "this server was not heard of for more than the %g s of its lease (was it stopped, was the"
+                " machine asleep?): what it executed goes on at another server, and is ended here",
+                self._leases.length,
+            )
+            self._prepare(session, session.first)
+            session.lose_lease()
 
     def _prepare(self, session: Session, first: Command) -> None:
         def done(future: "asyncio.Future[Any]") -> None:
@@ -127,7 +166,7 @@ class Dispatcher:
     def disconnect(self, worker: str) -> None:
         """Close a session. Its lease goes on from now: it may be too young to have been noted by a sweep."""
         if self._sessions.pop(worker, None) is not None:
-            future = self._committer.submit(lambda ctx: timers.renew(ctx, [worker], LEASE_MS))
+            future = self._committer.submit(lambda ctx: timers.renew(ctx, [worker], self._leases.length_ms))
             future.add_done_callback(_log_failure)
 
     @property
@@ -137,6 +176,11 @@ class Dispatcher:
     @property
     def workers(self) -> list[str]:
         return list(self._sessions)
+
+    @property
+    def leased(self) -> list[str]:
+        """The workers that have a lease, as far as is known here."""
+        return [worker for worker, session in self._sessions.items() if session.is_ready]
 
     def pause(self) -> None:
         """Give out no more runs; what executes goes on."""
@@ -157,10 +201,16 @@ class Dispatcher:
                 _log.exception("%d messages cannot be delivered to worker %s", len(batch), worker)
 
     def submit_frame(self, worker: str, frame: list[Message]) -> "asyncio.Future[Any]":
-        future = self._committer.submit(lambda ctx: messages.handle(ctx, worker, frame))
+        future = self._committer.submit(lambda ctx: self._handle(ctx, worker, frame))
         if any(message["t"] != "logs" for message in frame):
             self.pump()
         return future
+
+    def _handle(self, ctx: Context, worker: str, frame: list[Message]) -> None:
+        has_lines = any(message["t"] == "logs" for message in frame)
+        if has_lines and self._holds is not None and not self._holds(ctx, worker):
+            frame = _without_lines(frame)
+        messages.handle(ctx, worker, frame)
 
     def pump(self) -> None:
         """Claim runs for every session with room; while a claim is under way, once more after it."""
@@ -174,7 +224,7 @@ class Dispatcher:
         wanted = [(worker, capacities) for worker, capacities in room if capacities]
         if wanted:
             self._claiming = True  # one at a time: what it delivers changes the room that is left
-            claim = functools.partial(_claim, wanted=wanted)
+            claim = functools.partial(_claim, wanted=wanted, holds=self._holds)
             self._committer.submit(claim).add_done_callback(self._claimed)
 
     def _capacities(self, session: Session) -> list[Capacity]:
@@ -195,12 +245,17 @@ class Dispatcher:
             self.pump()
 
 
-def _claim(ctx: Context, wanted: list[tuple[str, list[Capacity]]]) -> int:
+def _claim(ctx: Context, wanted: list[tuple[str, list[Capacity]]], holds: Holds | None) -> int:
     total = 0
     for worker, capacities in wanted:
-        total += attempts.claim(ctx, worker, capacities)
-        ctx.flush()
+        if holds is None or holds(ctx, worker):
+            total += attempts.claim(ctx, worker, capacities)
+            ctx.flush()
     return total
+
+
+def _without_lines(frame: list[Message]) -> list[Message]:
+    return [message for message in frame if message["t"] != "logs"]
 
 
 def _log_failure(future: "asyncio.Future[Any]") -> None:

@@ -18,7 +18,8 @@ from triggerdev.engine.commands import trigger as triggering
 from triggerdev.engine.commands.retention import Retention
 from triggerdev.engine.committer import Command, Committer
 from triggerdev.engine.context import Context, Effects
-from triggerdev.engine.dispatcher import LEASE_MS, Deliver, Dispatcher, Free, Session
+from triggerdev.engine.dispatcher import Deliver, Dispatcher, Free, Session
+from triggerdev.engine.leases import Leases
 from triggerdev.engine.model import (
     Batch,
     BatchCreated,
@@ -37,7 +38,7 @@ from triggerdev.engine.model import (
     TriggerItem,
     TriggerResult,
 )
-from triggerdev.engine.sharing import LOOK_AGAIN_SECONDS, POLL_SECONDS, Sharing, take_over
+from triggerdev.engine.sharing import LOOK_AGAIN_SECONDS, POLL_SECONDS, Sharing, holds, take_over
 from triggerdev.engine.store.protocol import Store, Tx
 from triggerdev.engine.store.shared import RepeatError, SharedStore
 from triggerdev.engine.tasks import TaskTable
@@ -47,7 +48,6 @@ from triggerdev.protocol import Manifest, TaskInfo
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
-SWEEP_SECONDS = 10.0
 _LONGEST_SLEEP = 30.0
 _SHORTEST_SHARED_SLEEP = 0.01  # what is due may be in another server's hands already
 
@@ -66,6 +66,7 @@ class Engine:
         clock: Clock | None = None,
         rng: random.Random | None = None,
         ids: IdSource | None = None,
+        leases: Leases | None = None,
         retention: Retention | None = None,
     ) -> None:
         self.environment = environment or Environment()
@@ -75,10 +76,15 @@ class Engine:
         self._rng = rng or random.SystemRandom()
         self._ids = ids or IdSource()
         self._tasks = TaskTable()
-        self._sharing = Sharing(shared, self._submit, self._workers, self.pump) if shared else None
+        self._leases = leases or Leases()
+        self._sharing = None
+        if shared:
+            self._sharing = Sharing(shared, self._leases, self._submit, self._workers, self.pump)
         forward = self._sharing.forward if self._sharing else None
         self._committer = Committer(store, self._context, self._carry_out, forward)
-        self._dispatcher = Dispatcher(self._committer, lambda: self._tasks)
+        self._dispatcher = Dispatcher(
+            self._committer, lambda: self._tasks, self._leases, holds if shared else None
+        )
         self._runs = Watch()
         self._logs = Watch()
         self._listeners: list[Callable[[RunEvent], None]] = []
@@ -171,7 +177,7 @@ class Engine:
 
         Names are unique among all servers of a store: a session takes over what the last of its name left.
         """
-        first = None if self._sharing is None else lambda ctx: take_over(ctx, worker, LEASE_MS)
+        first = None if self._sharing is None else lambda ctx: take_over(ctx, worker, self._leases.length_ms)
         return self._dispatcher.connect(worker, deliver, free, first)
 
     def disconnect(self, worker: str) -> None:
@@ -378,6 +384,8 @@ class Engine:
             self._runs.notify(effects.changed)
         if effects.logged:
             self._logs.notify(effects.logged)
+        if effects.disowned:
+            self._dispatcher.lose_leases(effects.disowned)
         for event in effects.events:
             self._tell_listeners(event)
         if effects.due_at is not None:
@@ -405,7 +413,12 @@ class Engine:
 
     async def sweep(self) -> None:
         """Renew the leases of connected workers and take over the runs of those whose lease is over."""
-        await self._committer.submit(lambda ctx: timers.sweep(ctx, self._dispatcher.workers, LEASE_MS))
+        leased = self._dispatcher.leased
+        if self._sharing is not None:
+            await self._sharing.sweep(leased)
+            return
+        while await self._committer.submit(lambda ctx: timers.sweep(ctx, leased, self._leases.length_ms)):
+            pass
 
     async def clean(self) -> int:
         """Delete what is older than the retention says and needed no more; returns how many rows went."""
@@ -453,7 +466,7 @@ class Engine:
                 await self.sweep()
             except Exception as error:
                 _log.warning("leases cannot be renewed: %s", error)
-            await asyncio.sleep(SWEEP_SECONDS)
+            await asyncio.sleep(self._leases.heartbeat)
 
 
 def _tick(ctx: Context) -> bool:

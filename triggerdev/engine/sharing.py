@@ -2,12 +2,15 @@
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import Callable
 from typing import Any, cast
 
 from triggerdev.engine.commands import timers
 from triggerdev.engine.committer import StoppedError
 from triggerdev.engine.context import Context, Effects
+from triggerdev.engine.leases import Leases
 from triggerdev.engine.store.protocol import Tx
 from triggerdev.engine.store.shared import News, SharedStore, SharedTx
 from triggerdev.engine.watch import Watch
@@ -26,9 +29,16 @@ class Sharing:
     """
 
     def __init__(
-        self, store: SharedStore, submit: Submit, workers: Callable[[], list[str]], pump: Callable[[], None]
+        self,
+        store: SharedStore,
+        leases: Leases,
+        submit: Submit,
+        workers: Callable[[], list[str]],
+        pump: Callable[[], None],
     ) -> None:
         self._store = store
+        self._leases = leases
+        self._renewed_at = math.inf
         self._submit = submit
         self._workers = workers
         self._pump = pump
@@ -47,6 +57,27 @@ class Sharing:
         if self._poller is not None:
             self._poller.cancel()
             await asyncio.wait([self._poller])
+
+    # -- leases
+
+    async def sweep(self, workers: list[str]) -> None:
+        """Renew the leases of workers and take over the runs of those whose lease is over."""
+        more = True
+        while more:
+            more, self._renewed_at = await self._submit(lambda ctx: self._sweep(ctx, workers))
+
+    def _sweep(self, ctx: Context, workers: list[str]) -> tuple[bool, float]:
+        until = ctx.now + self._leases.length_ms
+        for worker in workers:
+            if not cast("SharedTx", ctx.tx).renew_lease(worker, until):
+                ctx.effects.disowned.add(worker)
+        ctx.crash_points("sweep")
+        now = time.monotonic()
+        # Who is late stood still, or had no database, and then the others had none either: this once they get
+        # another lease's time to show that they live.
+        is_late = now - self._renewed_at > self._leases.length - self._leases.heartbeat
+        before = ctx.now - (self._leases.length_ms if is_late else 0)
+        return timers.take_expired(ctx, before), now
 
     # -- out
 
@@ -107,6 +138,14 @@ def _take_mail(ctx: Context, workers: list[str]) -> None:
     for worker, message in cast("SharedTx", ctx.tx).take_mail(workers):
         ctx.tell(worker, message)
         ctx.crash_points("collect")
+
+
+def holds(ctx: Context, worker: str) -> bool:
+    """Tell if a worker has its lease, until the transaction ends; if not, its session is to hear of it."""
+    if cast("SharedTx", ctx.tx).holds_lease(worker):
+        return True
+    ctx.effects.disowned.add(worker)
+    return False
 
 
 def take_over(ctx: Context, worker: str, lease_ms: int) -> None:

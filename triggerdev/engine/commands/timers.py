@@ -10,6 +10,7 @@ from triggerdev.engine.model import Run, Status
 from triggerdev.engine.transitions import Event
 
 _PAGE = 500
+LOST = 0  # the end of a lease that cannot be renewed: some of its runs have been taken over
 
 
 def tick(ctx: Context) -> bool:
@@ -89,16 +90,26 @@ def recover(ctx: Context, worker: str | None) -> bool:
     return len(runs) == _PAGE
 
 
-def sweep(ctx: Context, alive: list[str], lease_ms: int) -> None:
-    """Renew the leases of connected workers and take over the runs of those whose lease is over."""
+def sweep(ctx: Context, alive: list[str], lease_ms: int) -> bool:
+    """Renew the leases of connected workers and take over the runs of others. True if there may be more."""
     renew(ctx, alive, lease_ms)
-    ctx.crash_points("sweep")
-    for worker in ctx.tx.expired_workers(ctx.now):
-        if not recover(ctx, worker):
+    return take_expired(ctx, ctx.now)
+
+
+def take_expired(ctx: Context, before: int) -> bool:
+    """Take over the runs of workers whose lease ended before a time. True if there may be more."""
+    more = False
+    for worker in ctx.tx.expired_workers(before):
+        if recover(ctx, worker):
+            ctx.tx.put_worker(worker, LOST)
+            more = True
+        else:
             ctx.tx.delete_worker(worker)
+    return more
 
 
 def renew(ctx: Context, workers: list[str], lease_ms: int) -> None:
     """Let the leases of workers end `lease_ms` from now."""
     for worker in workers:
         ctx.tx.put_worker(worker, ctx.now + lease_ms)
+    ctx.crash_points("sweep")

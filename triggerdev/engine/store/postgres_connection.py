@@ -37,6 +37,9 @@ _LOST = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03", "25006", "53300"
 _REFUSED = frozenset({"28P01", "28000", "3D000", "42501"})
 
 
+_BOOT_TIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+
+
 class LostRaceError(Exception):
     """Another server was faster; seen from what a statement did not write."""
 
@@ -150,6 +153,11 @@ def _first_line(error: BaseException) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
 
 
+def steady() -> float:
+    """Tell seconds that neither a change of the clock nor, on Linux, the machine's sleep disturbs."""
+    return time.clock_gettime(_BOOT_TIME) if _BOOT_TIME is not None else time.monotonic()
+
+
 class DatabaseClock:
     """The database's time, told by this machine's steady clock and a measured offset.
 
@@ -157,18 +165,18 @@ class DatabaseClock:
     """
 
     def __init__(self) -> None:
-        self._offset_ms = time.time() * 1000 - time.monotonic() * 1000
+        self._offset_ms = time.time() * 1000 - steady() * 1000
 
     def now(self) -> int:
-        return int(time.monotonic() * 1000 + self._offset_ms)
+        return int(steady() * 1000 + self._offset_ms)
 
     def measure(self, connection: Connection, query: str) -> None:
         """Read the database's time; of three readings the one with the shortest way counts."""
         readings = []
         for _ in range(3):
-            before = time.monotonic()
+            before = steady()
             row = connection.execute(query).fetchone()
-            after = time.monotonic()
+            after = steady()
             assert row is not None
             readings.append((after - before, row[0] - (before + after) * 500))
         self._offset_ms = min(readings)[1]

@@ -43,6 +43,7 @@ class PostgresTx(PostgresRetention):
         self._schema = schema
         self._locks = "_locked" if locks else ""
         self._keys_seen: dict[tuple[str, str], str | None] = {}
+        self._leases_held: dict[str, bool] = {}
         self.wrote = False
 
     def rows(self, name: str, *values: Any) -> list[Row]:
@@ -235,9 +236,21 @@ class PostgresTx(PostgresRetention):
         self._write("leave_worker", worker, worker)
 
     def put_worker(self, worker: str, lease_until: int) -> None:
+        self._leases_held.pop(worker, None)
         self._write("put_worker", worker, lease_until)
 
+    def renew_lease(self, worker: str, until: int) -> bool:
+        self._leases_held.pop(worker, None)
+        return self._write("renew_lease", until, worker) > 0
+
+    def holds_lease(self, worker: str) -> bool:
+        """Tell if a worker has its lease, which nobody can take until the transaction ends."""
+        if worker not in self._leases_held:
+            self._leases_held[worker] = self._one("hold_lease", worker) is not None
+        return self._leases_held[worker]
+
     def delete_worker(self, worker: str) -> None:
+        self._leases_held.pop(worker, None)
         self._write("delete_mail", worker)
         self._write("delete_worker", worker)
 

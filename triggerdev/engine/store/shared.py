@@ -29,10 +29,16 @@ class News:
 
 
 class SharedTx(Tx, Protocol):
-    """A transaction beside those of other servers."""
+    """A transaction beside those of other servers.
+
+    `renew_lease` tells whether the worker still had one; so does `holds_lease`, and then nobody takes over
+    its runs until the transaction ends.
+    """
 
     def send_mail(self, messages: Sequence[tuple[str, Message]]) -> None: ...
     def take_mail(self, workers: Sequence[str]) -> list[tuple[str, Message]]: ...
+    def renew_lease(self, worker: str, until: int) -> bool: ...
+    def holds_lease(self, worker: str) -> bool: ...
 
 
 @runtime_checkable

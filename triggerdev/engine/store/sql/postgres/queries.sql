@@ -186,6 +186,12 @@ WHERE worker IS NOT NULL AND status <> 'EXECUTING' AND (%s::text IS NULL OR work
 -- name: put_worker
 INSERT INTO workers VALUES (%s, %s) ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until
 
+-- name: renew_lease
+UPDATE workers SET lease_until = %s WHERE id = %s AND lease_until > 0
+
+-- name: hold_lease
+SELECT id FROM workers WHERE id = %s AND lease_until > 0 FOR KEY SHARE
+
 -- name: delete_worker
 DELETE FROM workers WHERE id = %s
 
