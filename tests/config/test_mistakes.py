@@ -75,6 +75,11 @@ def test_a_mistake_is_shown_with_a_caret_and_the_nearest_name(load: Load) -> Non
             "retries.default = {min_timeout_in_ms = 9, max_timeout_in_ms = 1}",
             "2:63 `max_timeout_in_ms` is less than `min_timeout_in_ms` (9)",
         ),
+        (
+            'leases = {length = "1s", heartbeat = "400ms"}',
+            "2:38 `heartbeat` (0.4 s) is more than a third of `length` (1 s)",
+        ),
+        ('leases.length = "3s"', "2:17 `heartbeat` (4 s) is more than a third of `length` (3 s)"),
         ("env = 1", "2:7 expected tables such as [env.prod]"),
         ("env.prod = 1", "2:12 expected a table of overrides: [env.prod]"),
         ("env.prod.env.x = 1", "2:10 unknown key `env`"),

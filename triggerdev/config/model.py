@@ -269,6 +269,23 @@ class Deploy(Table):
     """Plain variables of the deployed tasks; secrets do not belong here."""
 
 
+class Leases(Table):
+    """How several servers on one database notice that one of them is gone."""
+
+    length: PositiveDuration = 30
+    """A server that was not heard of for this long loses its runs to the others."""
+    heartbeat: PositiveDuration = 4
+    """How often a server is heard of, and looks at the others; at most a third of the length."""
+
+    @model_validator(mode="after")
+    def _two_heartbeats_may_be_missed(self) -> Self:
+        if round(self.heartbeat * 1000) * 3 > round(self.length * 1000):
+            message = "`heartbeat` ({heartbeat} s) is more than a third of `length` ({length} s)"
+            spans = {"heartbeat": f"{self.heartbeat:g}", "length": f"{self.length:g}"}
+            raise PydanticCustomError("order", message, {**spans, "at": ("heartbeat", "length")})
+        return self
+
+
 class Retention(Table):
     """How long finished things are kept; without a value, forever."""
 
@@ -324,6 +341,8 @@ class TriggerConfig(Table):
     """`trigger dev`."""
     deploy: Deploy = Deploy()
     """`trigger deploy`."""
+    leases: Leases = Leases()
+    """How several servers on one database notice that one of them is gone."""
     retention: Retention = Retention()
     """How long finished things are kept."""
 

@@ -2,6 +2,7 @@
 
 from triggerdev.config import LoadedConfig
 from triggerdev.config.for_workers import worker_settings
+from triggerdev.engine.leases import Leases
 from triggerdev.engine.model import Environment
 from triggerdev.protocol import Manifest, RetryInfo, TaskInfo, WorkerSettings
 
@@ -12,6 +13,12 @@ def environment(loaded: LoadedConfig) -> Environment:
     """Describe the dev environment of a project."""
     ref = loaded.config.project
     return Environment(project_ref=ref, project_name=ref, project_id=ref)
+
+
+def leases(loaded: LoadedConfig) -> Leases:
+    """Tell how long this server's worker keeps its runs without being heard of."""
+    written = loaded.config.leases
+    return Leases(written.length, written.heartbeat)
 
 
 def dev_settings(loaded: LoadedConfig, environment: Environment, url: str, key: str) -> WorkerSettings:

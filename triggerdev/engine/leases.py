@@ -19,7 +19,7 @@ class Leases:
     heartbeat: float = 4.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.heartbeat * HEARTBEATS_A_LEASE <= self.length:
+        if not 0 < round(self.heartbeat * 1000) * HEARTBEATS_A_LEASE <= self.length_ms:
             raise errors.UsageError(
                 f"A lease of {self.length:g} s needs a heartbeat of at most"
                 f" {self.length / HEARTBEATS_A_LEASE:g} s, not {self.heartbeat:g} s."
