@@ -16,7 +16,7 @@ from tests.reliability.state import FINAL, RunRow, TokenRow
 
 _COMPLETED = "COMPLETED_SUCCESSFULLY"
 _TOLERANCE_NS = 2_000_000  # times are stored in whole milliseconds
-_DYING_NS = 200_000_000
+_DYING_NS = {KILLED: 5_000_000_000, KILLED_ALL: 200_000_000}  # for so long a killed process may still write
 _NEVER = 2**63
 _STORIES = 3
 
@@ -160,22 +160,29 @@ def find_not_done(facts: Facts) -> Iterator[Violation]:
     keys = {row.payload.get("key") for row in facts.runs.values()}
     tags = {tag for token in facts.tokens for tag in token.tags}
     for row, kind in facts.completed():
-        wanted = [f"{row.id}:{row.attempt}:{position}" for position in range(len(kind.children))]
-        first = len(kind.children)
+        last, first = f"{row.id}:{row.attempt}", len(kind.children)
+        wanted = [f"{last}:{position}" for position in range(first)]
         wanted += [f"{row.id}:any:{position}" for position in range(first, first + len(kind.shared))]
         if missing := [place for place in wanted if place not in keys]:
             yield Violation(row.id, f"completed without the children {', '.join(missing)}")
-        if kind.tokens and f"{row.id}:{row.attempt}:token" not in tags:
+        if kind.tokens and f"{last}:token" not in tags:
             yield Violation(row.id, "completed without its token")
         if row.metadata.get(f"attempt-{row.attempt}", 0) < kind.counted:
             yield Violation(row.id, f"metadata {row.metadata} has not all {kind.counted} changes")
         if kind.counted and f"tag-{row.payload['n']}" not in row.tags:
             yield Violation(row.id, f"tags {row.tags} have not what it added")
-        if kind.has_hooks and not any(
-            (entry.what, entry.token, entry.detail) == ("succeeded", row.token, row.mark)
-            for entry in facts.by_run[row.id]
-        ):
-            yield Violation(row.id, "completed without its on_success hook")
+        yield from _find_not_written(facts, row, kind)
+
+
+def _find_not_written(facts: Facts, row: RunRow, kind: Kind) -> Iterator[Violation]:
+    """Find what a completed run should have written to the ledger."""
+    lines = [entry for entry in facts.by_run[row.id] if entry.attempt == row.attempt]
+    steps = {entry.detail for entry in lines if entry.what == "step"}
+    if len(steps) < kind.steps:
+        yield Violation(row.id, f"completed with only the steps {', '.join(steps) or 'none'}")
+    accepted = {entry.detail for entry in lines if (entry.what, entry.token) == ("succeeded", row.token)}
+    if kind.has_hooks and row.mark not in accepted:
+        yield Violation(row.id, "completed without its on_success hook")
 
 
 def find_wrong_outputs(facts: Facts) -> Iterator[Violation]:
@@ -259,7 +266,8 @@ def _slots(facts: Facts, queue: str) -> Iterator[tuple[str, int, int]]:
                     yield row.id, open_[entry.token].at, _end_of(facts, open_[entry.token])
                 open_[entry.token] = entry
             elif entry.what == "leave" and entry.token in open_:
-                yield row.id, open_.pop(entry.token).at, entry.at
+                begin = open_.pop(entry.token)
+                yield row.id, begin.at, min(entry.at, _end_of(facts, begin))
         for entry in open_.values():
             yield row.id, entry.at, _end_of(facts, entry)
 
@@ -269,7 +277,7 @@ def _end_of(facts: Facts, entry: Entry) -> int:
     ends = (
         max(kill.at, entry.at + 1)
         for kill in facts.kills
-        if kill.at >= entry.at - _DYING_NS and (kill.what == KILLED_ALL or kill.pid == entry.pid)
+        if kill.at >= entry.at - _DYING_NS[kill.what] and (kill.what == KILLED_ALL or kill.pid == entry.pid)
     )
     return min(ends, default=_NEVER)
 

@@ -91,6 +91,8 @@ _ALL = [
     Kind("waits-until", _same, share=1),
     Kind("tokens", _same, share=1, children=("completing",), tokens=1),
     Kind("tokens-sync", _same, share=1, children=("completing-sync",), tokens=1),
+    Kind("steps", _same, share=2, children=("leaf",), steps=3),
+    Kind("steps-sync", _same, share=1, children=("leaf",), steps=2),
     Kind("limited-one", _same, share=2, queue="one"),
     Kind("limited-one-sync", _same, share=2, queue="one"),
     Kind("limited-two", _same, share=2, queue="two"),

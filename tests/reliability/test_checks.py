@@ -179,6 +179,16 @@ def test_a_step_that_gave_two_results_in_an_attempt() -> None:
     assert broken(found) == {DONE_TWICE: 1}
 
 
+def test_a_step_that_was_left_out() -> None:
+    rows = [
+        row("run_a", "steps-sync"),
+        row("run_b", "leaf", value=2, parent="run_a", payload={"key": "run_a:1:0"}),
+    ]
+    lines = [line(at, "run_a", "step", f"{at}:x") for at in (1, 2)] + [end("run_a"), end("run_b")]
+    assert broken(facts(rows, lines)) == {}
+    assert broken(facts(rows, lines[1:])) == {NOT_DONE: 1}
+
+
 def test_a_hook_that_was_left_out() -> None:
     rows = [
         row("run_a", "hooked", value=2),
