@@ -2,13 +2,13 @@
 
 import json
 import shutil
-import subprocess
 import tempfile
 import time
 import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tests.reliability import machine
 from tests.reliability.scenario import Plan, Report, Scenario, Tier
 
 REPOSITORY = Path(__file__).parents[2]
@@ -50,17 +50,11 @@ def _keep(scenario: Scenario, store: str, tier: Tier, seed: int, report: Report)
         "store": store,
         "tier": tier,
         "seed": seed,
-        "commit": _commit(),
+        "commit": machine.commit(REPOSITORY),
+        "machine": machine.describe(store),
         "date": datetime.now(UTC).date().isoformat(),
         "figures": report.figures,
         "failures": report.failures,
     }
     path = RESULTS / f"{scenario.name}-{store}-{tier}.json"
     path.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
-
-
-def _commit() -> str:
-    done = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=REPOSITORY, check=False
-    )
-    return done.stdout.strip() or "unknown"

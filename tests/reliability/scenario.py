@@ -48,10 +48,15 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A module of `scenarios/` has one as SCENARIO. `promise` is what a reader of the report may rely on."""
+    """A module of `scenarios/` has one as SCENARIO.
+
+    `promise` is what a reader of the report may rely on, `done` what the scenario does to see whether that
+    holds.
+    """
 
     name: str
     title: str
     promise: str
     stores: tuple[str, ...]
     run: Callable[[Plan], Report]
+    done: str = ""

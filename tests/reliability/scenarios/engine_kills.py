@@ -86,4 +86,8 @@ SCENARIO = Scenario(
     ),
     stores=("sqlite", "postgres"),
     run=run,
+    done=(
+        "The same load. At random times the main process of `trigger dev`, which has the engine and the HTTP"
+        " server, is killed and started again at once; one in ten is killed again before it serves."
+    ),
 )

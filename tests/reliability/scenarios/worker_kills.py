@@ -114,4 +114,9 @@ SCENARIO = Scenario(
     ),
     stores=("sqlite", "postgres"),
     run=run,
+    done=(
+        "60 clients trigger async and plain functions that wait, use tokens, children, batches, steps,"
+        " metadata, hooks, idempotency keys and limited queues, or fail a few times, in a real `trigger dev`."
+        " At random times one of its worker processes is killed, now and then the one they are forked from."
+    ),
 )
