@@ -1,9 +1,11 @@
 """Making runs: options, queue, idempotency."""
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from triggerdev import errors
 from triggerdev.engine import options as wire
 from triggerdev.engine import retry
 from triggerdev.engine.context import Context
@@ -53,6 +55,18 @@ def trigger_many(ctx: Context, items: Sequence[TriggerItem], origin: Origin = NO
 def check(ctx: Context, item: TriggerItem) -> tuple[TaskInfo, TriggerOptions]:
     """Find an item's task and read its options. Raises UnknownTaskError, InvalidOptionError."""
     return ctx.tasks.find(item.task), wire.parse(item.options, ctx.now)
+
+
+def known_by_keys(ctx: Context, items: Sequence[TriggerItem]) -> list[str]:
+    """List the runs that items with a known idempotency key would answer with."""
+    found = []
+    for item in items:
+        if item.options.get("idempotencyKey") is not None:
+            with contextlib.suppress(errors.EngineError):  # the item will be noted as one that is wrong
+                options = check(ctx, item)[1]
+                key = options.idempotency_key
+                found.append(_Keys(ctx, [(item.task, key)]).find(item.task, options) if key else None)
+    return [run_id for run_id in found if run_id is not None]
 
 
 class _Keys:
