@@ -92,6 +92,36 @@ async def test_an_engine_that_does_not_know_of_its_commit_can_be_stopped(
     await kit.open()
 
 
+async def test_who_waits_behind_a_commit_of_unknown_outcome_is_refused_after_a_while(
+    database: PostgresBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = PostgresStore(database.url, schema=database.schema, patience=0.2)
+    engine, cut = Engine(store), asyncio.Event()
+    await engine.start()
+    loop = asyncio.get_running_loop()
+
+    def refuse() -> postgres_connection.Connection:
+        loop.call_soon_threadsafe(cut.set)
+        raise psycopg.OperationalError("nobody is there")
+
+    def lose(connection: postgres_connection.Connection) -> None:
+        monkeypatch.setattr(store._writer, "_connect", refuse)
+        connection.close()
+        raise psycopg.OperationalError("the connection was lost behind the commit")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(store, "_send_commit", lose)
+        first = asyncio.create_task(engine.create_token())
+        await cut.wait()
+    with pytest.raises(errors.StorageUnavailableError, match="does not answer"):
+        await engine.create_token()
+    assert not first.done()
+    monkeypatch.setattr(store._writer, "_connect", store._connect)
+    made = await first
+    assert database.query("SELECT id FROM tokens") == [(made.id,)]
+    await engine.stop()
+
+
 async def test_a_connection_that_is_ended_in_a_transaction_costs_nothing(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -58,7 +58,6 @@ async def test_a_full_disk_is_507_and_not_retried(tmp_path: Path) -> None:
         (errors.NoSuchRunError("Run 'x' not found."), 404),
         (errors.InvalidOptionError("ttl: no"), 422),
         (errors.EngineError("refused"), 422),
-        (errors.StorageUnavailableError("The database cannot be reached."), 503),
         (errors.PayloadError("payload: no"), 422),
         (errors.EnvironmentProblemError("read-only folder"), 500),
     ],
@@ -66,6 +65,13 @@ async def test_a_full_disk_is_507_and_not_retried(tmp_path: Path) -> None:
 async def test_errors_of_the_engine_have_a_status(error: Exception, status: int, tmp_path: Path) -> None:
     answer = await ask_broken(error, tmp_path)
     assert (answer.status_code, answer.json()) == (status, {"error": str(error)})
+
+
+async def test_a_database_that_is_away_is_503_and_is_not_named(tmp_path: Path) -> None:
+    answer = await ask_broken(errors.StorageUnavailableError("PostgreSQL at db.internal:5432 ..."), tmp_path)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert "The database cannot be reached" in answer.json()["error"]
+    assert "db.internal" not in answer.text
 
 
 async def test_the_unforeseen_is_500_without_details_and_is_logged(

@@ -1,5 +1,6 @@
 """From changed files to a new active version, or to a report of what is wrong."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -15,6 +16,8 @@ from triggerdev.engine.engine import Engine
 from triggerdev.protocol import Manifest, SourceProblem, WorkerSettings
 from triggerdev.worker.events import LoadOutcome
 from triggerdev.worker.supervisor import Supervisor
+
+_RETRY_SECONDS = 1.0
 
 
 class Reloader:
@@ -45,9 +48,21 @@ class Reloader:
 
     async def run(self) -> None:
         """Load the code, and load it again whenever a file has changed; never returns."""
-        await self._load([])
+        await self._load_at_last([])
         async for changed in self._watcher.changes():
-            await self._load(changed)
+            await self._load_at_last(changed)
+
+    async def _load_at_last(self, changed: Sequence[Path]) -> None:
+        """Load the code, however long the database is away meanwhile."""
+        while True:
+            try:
+                await self._load(changed)
+            except errors.StorageUnavailableError as error:
+                self._output.warning(f"the tasks cannot be loaded yet: {error}")
+                self._output.flush()
+                await asyncio.sleep(_RETRY_SECONDS)
+            else:
+                return
 
     async def _load(self, changed: Sequence[Path]) -> None:
         started = time.perf_counter()

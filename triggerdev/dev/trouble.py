@@ -21,7 +21,8 @@ class WarningsShown(logging.Handler):
         now = time.monotonic()
         if now - self._shown.get(text, -_QUIET_SECONDS) < _QUIET_SECONDS:
             return
-        self._shown = {text: now}
+        self._shown = {each: at for each, at in self._shown.items() if now - at < _QUIET_SECONDS}
+        self._shown[text] = now
         if record.exc_info and record.exc_info[1] is not None:
             text = f"{text}: {record.exc_info[1]!r}"
         self._output.warning(text)

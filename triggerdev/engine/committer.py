@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from triggerdev.engine.store.shared import RepeatError
 
 _log = logging.getLogger(__name__)
 _MAX_GROUP = 256
+_LOOK_SECONDS = 1.0
 
 
 class StoppedError(errors.EngineError):
@@ -39,7 +41,8 @@ class Committer:
 
     If a group fails it is rolled back and its commands are repeated singly, so that a bad one fails alone.
     `before_commit` sees each command's effects in its transaction. `on_effects` is called on the loop, for
-    each commit in order, before its callers are answered.
+    each commit in order, before its callers are answered. `patience`: for how many seconds commands wait
+    behind a commit that does not end, since the database went away under it; None: for ever.
     """
 
     def __init__(
@@ -48,11 +51,14 @@ class Committer:
         make_context: Callable[[Tx], Context],
         on_effects: Callable[[Effects], None],
         before_commit: Callable[[Tx, Effects], None] | None = None,
+        patience: float | None = None,
     ) -> None:
         self._store = store
         self._before_commit = before_commit
         self._make_context = make_context
         self._on_effects = on_effects
+        self._patience = patience
+        self._busy_since: float | None = None
         self._jobs: list[_Job] = []
         self._ready = threading.Condition()
         self._stopping = False
@@ -62,6 +68,8 @@ class Committer:
     def start(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._thread.start()
+        if self._patience is not None:
+            self._refuse_late(self._patience)
 
     def submit(self, command: Command) -> "asyncio.Future[Any]":
         """Queue a command; the future has its result once it is durable."""
@@ -84,6 +92,21 @@ class Committer:
             return
         await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
 
+    def _refuse_late(self, patience: float) -> None:
+        """Refuse what waits behind a commit that takes too long; look again in a second, until the end."""
+        assert self._loop is not None
+        late: list[_Job] = []
+        with self._ready:
+            if self._busy_since is not None and time.monotonic() - self._busy_since > patience:
+                late, self._jobs = self._jobs, []
+            if not self._stopping:
+                self._loop.call_later(_LOOK_SECONDS, self._refuse_late, patience)
+        for job in late:
+            if not job.future.done():
+                job.future.set_exception(
+                    errors.StorageUnavailableError("The database does not answer; nothing was written.")
+                )
+
     def _work(self) -> None:
         while True:
             with self._ready:
@@ -92,10 +115,12 @@ class Committer:
                 group, self._jobs = self._jobs[:_MAX_GROUP], self._jobs[_MAX_GROUP:]
             if not group:
                 return
+            self._busy_since = time.monotonic()
             if not self._commit(group) and len(group) > 1 and not _is_unreachable(group):
                 for job in group:
                     self._commit([job])
             _crash_points(group, "after_commit")
+            self._busy_since = None
             self._answer(group)
 
     def _commit(self, group: list[_Job]) -> bool:

@@ -81,7 +81,8 @@ class Engine:
         if shared:
             self._sharing = Sharing(shared, self._leases, self._submit, self._workers, self.pump)
         forward = self._sharing.forward if self._sharing else None
-        self._committer = Committer(store, self._context, self._carry_out, forward)
+        patience = shared.patience if shared else None
+        self._committer = Committer(store, self._context, self._carry_out, forward, patience)
         self._dispatcher = Dispatcher(
             self._committer, lambda: self._tasks, self._leases, holds if shared else None
         )

@@ -101,12 +101,18 @@ async def _bad_parameters(_: Request, error: Exception) -> Response:
     )
 
 
+_TRY_AGAIN = {"retry-after": "1"}
+_NO_DATABASE = "The database cannot be reached at the moment. Nothing was written; try again."
+
+
 async def _engine_problem(request: Request, error: Exception) -> Response:
     status, headers = _status(error)
     message = str(error)
     if isinstance(error, errors.NoSuchRunError):
         path = request.url.path
         message = next((text for prefix, text in _NOT_FOUND if path.startswith(prefix)), message)
+    if status == 503:
+        message = _NO_DATABASE  # where it is concerns the log alone
     if status >= 500:
         _log.error("%s %s: %s", request.method, route_of(request.scope), error)
     return bodies.answer({"error": message}, status, headers)
@@ -119,7 +125,7 @@ def _status(error: Exception) -> tuple[int, dict[str, Any] | None]:
         case errors.StorageFullError():
             return 507, problems.NO_RETRY
         case errors.StorageUnavailableError():
-            return 503, None
+            return 503, _TRY_AGAIN
         case errors.EngineError() | errors.UsageError():
             return 422, None
         case _:

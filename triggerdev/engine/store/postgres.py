@@ -23,7 +23,7 @@ from triggerdev.engine.store.postgres_tx import PostgresTx
 from triggerdev.engine.store.shared import News, RepeatError
 
 SCHEMA = "triggerdev"
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 10.0
 _START_PATIENCE_SECONDS = 3.0
 _MAX_CONFLICTS = 8
 _CONFLICTS_BEFORE_ALONE = 3
@@ -39,7 +39,7 @@ class PostgresStore:
         self._url = pg.checked(url)
         self._schema = schema
         self._where = pg.place(url)
-        self._patience = patience
+        self.patience = patience
         self._server = secrets.token_hex(8)
         self._clock = pg.DatabaseClock()
         self._writer = _Link(self._connect, self._where, patience)
@@ -59,7 +59,7 @@ class PostgresStore:
         Raises StorageUnavailableError if nobody answers, EnvironmentProblemError if it cannot be used.
         """
         try:
-            connection = self._writer.take(min(_START_PATIENCE_SECONDS, self._patience))
+            connection = self._writer.take(min(_START_PATIENCE_SECONDS, self.patience))
             postgres_migrations.migrate(connection, self._schema, self._where)
             self._clock.measure(connection, PostgresTx.sql["time"])
             connection.execute(PostgresTx.sql["forget_commits"])

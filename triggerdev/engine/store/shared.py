@@ -43,7 +43,12 @@ class SharedTx(Tx, Protocol):
 
 @runtime_checkable
 class SharedStore(Store, Protocol):
-    """A database of many servers. `listen` and `announce` carry hints: what is lost is found by polling."""
+    """A database of many servers. `listen` and `announce` carry hints: what is lost is found by polling.
+
+    `patience`: for how many seconds it is waited for when it is gone.
+    """
+
+    patience: float
 
     @property
     def clock(self) -> Clock: ...
