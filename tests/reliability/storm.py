@@ -24,11 +24,12 @@ _MAX_PAUSE = 0.05
 class Storm:
     """One scenario's project, ledger and database, through all its starts of `trigger dev`."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, *, server_url: str | None = None) -> None:
+        """Prepare everything; `server_url` is a PostgreSQL of the scenario's own."""
         self.project = plan.folder / "storm"
         self.ledger = plan.folder / "ledger.txt"
         shutil.copytree(mix.PROJECT, self.project, ignore=shutil.ignore_patterns("__pycache__", ".trigger"))
-        self.database = Database(plan.store, self.project)
+        self.database = Database(plan.store, self.project, server_url)
         self.load = Load()
         self.kills = 0
         self._devs: list[Dev] = []
