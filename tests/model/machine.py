@@ -351,6 +351,12 @@ class StoreMachine(RuleBasedStateMachine):
         self.operate(pick, "tags", None, tags=tags)
         self.operate(pick, "metadata", None, operations=own, root_operations=root)
 
+    @rule(pick=picks, name=st.sampled_from(["charge", "send"]), value=values, own=changes)
+    def step(self, pick: int, name: str, value: Any, own: list[Any]) -> None:
+        text = None if value is None else _json.dumps(value)
+        more = {"metadata": {"x": own}, "tags": ["a"]} if len(own) > 1 else {}
+        self.operate(pick, "step", name, output=text, output_type="application/json", **more)
+
     @rule(pick=picks, value=values)
     def complete(self, pick: int, value: Any) -> None:
         run = self.executing(pick)

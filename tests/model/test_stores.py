@@ -24,7 +24,7 @@ EVERY_KIND = {
     *(f"done {outcome}" for outcome in ("ok", "failed", "timed_out", "cancelled")),
     *(f"{kind} accepted" for kind in ("wait", "wait_token", "create_token", "complete_token", "trigger")),
     *(f"{kind} accepted" for kind in ("trigger_and_wait", "batch_trigger", "batch_trigger_and_wait")),
-    *(f"{kind} accepted" for kind in ("tags", "metadata")),
+    *(f"{kind} accepted" for kind in ("tags", "metadata", "step")),
     *("list_runs", "list_tokens", "children", "retrieve_batch", "find_token"),
 }
 

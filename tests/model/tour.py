@@ -20,6 +20,7 @@ def tour(machine: StoreMachine) -> None:
     for waits in (False, True):
         machine.trigger_batch(pick=1, tasks=["job", "child"], options={}, key=None, waits=waits, parks=False)
     machine.describe(pick=1, tags=["b"], own=own, root=own)
+    machine.step(pick=1, name="charge", value={"amount": 1}, own=own * 2)
     machine.add_tags(pick=1, tags=["c"])
     machine.change_metadata(pick=1, own=own, scope="operations")
     machine.wait(pick=1, seconds=30, until=False, parks=True)
