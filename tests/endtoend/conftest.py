@@ -1,7 +1,6 @@
 """Projects written by a test, and a ledger that their tasks append to."""
 
-import time
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
@@ -58,25 +57,6 @@ class Project:
             return []
         lines = [line.split() for line in self.ledger.read_text(encoding="utf-8").splitlines()]
         return [Entry(run, int(attempt), int(pid), what, int(at)) for run, attempt, pid, what, at in lines]
-
-    def killed(self, pid: int = 0) -> None:
-        """Write down that a process, or all of them, has been killed."""
-        with self.ledger.open("a", encoding="utf-8") as file:
-            file.write(f"- 0 {pid} killed {time.time_ns()}\n")
-
-    def most_at_once(self, tasks: Container[str]) -> int:
-        """Count how many runs among some were at most between their entries "enter" and "leave" at a time."""
-        inside: dict[str, int] = {}
-        most = 0
-        for entry in sorted(self.entries(), key=lambda entry: entry.at):
-            if entry.what == "enter" and entry.run in tasks:
-                inside[entry.run] = entry.pid
-                most = max(most, len(inside))
-            elif entry.what == "leave":
-                inside.pop(entry.run, None)
-            elif entry.what == "killed":
-                inside = {run: pid for run, pid in inside.items() if entry.pid not in (0, pid)}
-        return most
 
 
 async def happened(dev: Dev, event: str, count: int) -> list[Line]:
