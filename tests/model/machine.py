@@ -354,7 +354,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(pick=picks, name=st.sampled_from(["charge", "send"]), value=values, own=changes)
     def step(self, pick: int, name: str, value: Any, own: list[Any]) -> None:
         text = None if value is None else _json.dumps(value)
-        more = {"metadata": {"x": own}, "tags": ["a"]} if len(own) > 1 else {}
+        more: dict[str, Any] = {"metadata": {"x": own}, "tags": ["a"]} if len(own) > 1 else {}
         self.operate(pick, "step", name, output=text, output_type="application/json", **more)
 
     @rule(pick=picks, value=values)
