@@ -155,6 +155,19 @@ async def test_operations_for_several_runs_apply_all_or_not_at_all(kit: EngineKi
     assert (await kit.run(child)).metadata is None
 
 
+def test_applying_operations_changes_neither_argument() -> None:
+    before, operations = (
+        {"b": [1]},
+        [
+            {"type": "set", "key": "a", "value": {"n": 0}},
+            {"type": "increment", "key": "$.a.n", "value": 1},
+            {"type": "append", "key": "b", "value": 2},
+        ],
+    )
+    first = metadata.apply(before, operations)
+    assert metadata.apply(before, operations) == first == {"a": {"n": 1}, "b": [1, 2]}
+
+
 async def test_metadata_is_limited_to_256_kilobytes(kit: EngineKit, worker: Worker) -> None:
     large = {"a": "x" * 262_144}
     with pytest.raises(errors.InvalidOptionError, match="262144 are allowed"):

@@ -2,11 +2,12 @@
 
 import asyncio
 import os
+import sqlite3
 from pathlib import Path
 
 import pytest
 
-from tests.engine.kit import EngineKit, Worker, item, only_sqlite
+from tests.engine.kit import SECOND, EngineKit, Worker, item, only_sqlite
 from tests.store.backends import SqliteBackend
 from triggerdev import errors
 from triggerdev.engine import dispatcher
@@ -63,6 +64,32 @@ async def test_a_bad_message_fails_alone_in_its_frame(kit: EngineKit, worker: Wo
         worker.message("done", second, outcome="ok", output="2"),
     )
     assert await kit.status(first) is await kit.status(second) is Status.COMPLETED
+
+
+@only_sqlite
+async def test_messages_outlast_a_program_that_holds_the_file(
+    kit: EngineKit, worker: Worker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(dispatcher, "_RETRY_SECONDS", 0.01)
+    pragma(kit, "busy_timeout = 1")
+    done, parked, dead = [await kit.start() for _ in range(3)]
+    assert (await worker.op(parked, "0:0", "wait", None, for_ms=SECOND)).get("pending")
+    other = sqlite3.connect(path_of(kit), isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    saying = [
+        asyncio.create_task(worker.ok(done, 42)),
+        asyncio.create_task(worker.park(parked, "0:0")),
+        asyncio.create_task(worker.lost(dead)),
+    ]
+    with pytest.raises(errors.StorageUnavailableError, match="no other program may"):
+        await kit.trigger()
+    while "cannot be used" not in caplog.text:
+        await asyncio.sleep(0)
+    other.execute("COMMIT")
+    await asyncio.gather(*saying)
+    assert await kit.status(done) is Status.COMPLETED
+    assert await kit.status(parked) is Status.WAITING
+    assert (await worker.started(dead))["resumed"]
 
 
 @only_sqlite

@@ -19,6 +19,10 @@ from triggerdev.engine.store.postgres_tx import PostgresTx
 
 Pair = tuple[EngineKit, EngineKit]
 CRASHES, RUNS = 3, 900
+_CANCEL = """
+SELECT pg_cancel_backend(pid) FROM pg_stat_activity
+WHERE wait_event_type = 'Lock' AND application_name = 'triggerdev'
+"""
 
 
 def store_of(kit: EngineKit) -> PostgresStore:
@@ -63,6 +67,20 @@ async def test_a_commit_that_did_not_happen_is_repeated(pair: Pair, monkeypatch:
     made = await kit.engine.trigger(item("job"))
     assert len(lost) == 1
     assert kit.query("SELECT id FROM runs") == [(made.id,)]
+
+
+async def test_a_cancelled_statement_is_repeated(pair: Pair, database: PostgresBackend) -> None:
+    kit, _ = pair
+    run = await kit.start()
+    await kit.settled()
+    with psycopg.connect(database.url) as holder, psycopg.connect(database.url, autocommit=True) as admin:
+        holder.execute(f"LOCK TABLE {database.schema}.runs IN SHARE MODE".encode())  # as CREATE INDEX does
+        ending = asyncio.create_task(kit.worker.ok(run, 42))
+        for _ in range(2):
+            while admin.execute(_CANCEL).fetchone() is None:
+                await asyncio.sleep(0)
+    await ending
+    assert (await kit.run(run)).output == "42"
 
 
 async def test_an_engine_that_does_not_know_of_its_commit_can_be_stopped(

@@ -84,7 +84,7 @@ class Session:
         while True:
             try:
                 await self._dispatcher.submit_frame(self.worker, frame)
-            except (errors.StorageFullError, errors.StorageUnavailableError) as error:
+            except errors.EnvironmentProblemError as error:  # of the database, not of the message
                 _log.warning("%s", error)
                 await asyncio.sleep(_RETRY_SECONDS)
                 if self._leases_lost != leases_lost:

@@ -41,7 +41,7 @@ def handle_one(ctx: Context, worker: str, message: Message) -> None:
 
 
 def instead_of(message: Message, error: Exception) -> Message | None:
-    """Make what stands for a message that cannot be stored: a refusing reply, a failed end, or nothing."""
+    """Make what stands for a message that cannot be stored: a refusing reply, a failed end, another start."""
     reason = f"{type(error).__name__}: {error}"
     if message.get("t") == "op":
         reply = {**_address(message), "t": "reply", "id": message["id"], "error": _plain(reason)}
@@ -50,6 +50,8 @@ def instead_of(message: Message, error: Exception) -> Message | None:
         text = f"The outcome of the attempt cannot be stored. {reason}"
         failure = {"type": "INTERNAL_ERROR", "code": "TASK_OUTPUT_ERROR", "message": _plain(text)}
         return {**_address(message), "t": "done", "outcome": "failed", "error": failure}
+    if message.get("t") in ("park", "evicted"):
+        return {"t": "lost", "runs": [[message["run"], message["token"]]]}
     return None
 
 
@@ -77,7 +79,7 @@ def append_logs(ctx: Context, lines: Sequence[dict[str, Any]]) -> None:
             line.get("at", ctx.now),
             line.get("stream", "stdout"),
             line.get("level", "info"),
-            line["message"][:MAX_LINE],
+            _plain(line["message"][:MAX_LINE]),
             line.get("data"),
         )
         for line in lines

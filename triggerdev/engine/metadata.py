@@ -14,6 +14,8 @@ _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
 def apply(current: dict[str, Any] | None, operations: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the metadata after the operations; keys may be paths such as `$.a.b[0]`.
 
+    Neither argument is changed, nor shared with the result: a command may be repeated.
+
     Raises InvalidOptionError for an operation or a path that cannot be understood.
     """
     result: dict[str, Any] = _copy(current or {})
@@ -35,14 +37,14 @@ def _apply_one(data: dict[str, Any], operation: dict[str, Any]) -> None:
         if not isinstance(value, dict):
             raise errors.InvalidOptionError("metadata: update needs an object.")
         data.clear()
-        data.update(value)
+        data.update(_copy(value))
         return
     path = _path(operation.get("key"))
     if kind == "delete":
         _delete(data, path)
     elif kind in _CHANGES:
         old = _get(data, path)
-        _set(data, path, _CHANGES[kind](old, operation.get("value")))
+        _set(data, path, _CHANGES[kind](old, _copy(operation.get("value"))))
     else:
         raise errors.InvalidOptionError(f"metadata: {kind!r} is no operation.")
 

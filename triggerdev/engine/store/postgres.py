@@ -60,6 +60,7 @@ class PostgresStore:
         """
         try:
             connection = self._writer.take(min(_START_PATIENCE_SECONDS, self.patience))
+            pg.check_encoding(connection, self._where)
             postgres_migrations.migrate(connection, self._schema, self._where)
             self._clock.measure(connection, PostgresTx.sql["time"])
             connection.execute(PostgresTx.sql["forget_commits"])
@@ -96,7 +97,7 @@ class PostgresStore:
         alone = self._conflicts >= _CONFLICTS_BEFORE_ALONE
         query = PostgresTx.sql["write_alone" if alone else "join_in"]
         with connection.pipeline():
-            connection.execute("BEGIN")
+            connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")  # whatever the database's default is
             connection.execute(query, (f"{self._schema}/write", self._server))
 
     def _commit(self, connection: pg.Connection, tx: PostgresTx) -> None:

@@ -34,6 +34,7 @@ _DEFAULTS = {
 }
 _CONFLICTS = frozenset({"40001", "40P01", "55P03", "23505"})
 _LOST = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03", "25006", "53300"})
+_TROUBLE = ("53", "55", "57", "58", "F0", "XX")  # says nothing of what was to be written
 _REFUSED = frozenset({"28P01", "28000", "3D000", "42501"})
 
 
@@ -74,6 +75,16 @@ def connect(url: str, schema: str) -> Connection:
         connection.close()
         raise
     return connection
+
+
+def check_encoding(connection: Connection, where: str) -> None:
+    """Refuse a database that cannot hold every text. Raises EnvironmentProblemError."""
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        raise errors.EnvironmentProblemError(
+            f"{where} has the encoding {encoding}: texts of tasks would be refused. Make one with"
+            " CREATE DATABASE name ENCODING 'UTF8' TEMPLATE template0."
+        )
 
 
 def checked(url: str) -> str:
@@ -136,8 +147,10 @@ def explain(error: BaseException, where: str) -> BaseException:
         )
     if state.startswith("22") or state == "54000" or isinstance(error, psycopg.DataError):
         return errors.InvalidOptionError(f"A text or number cannot be stored: {text}.")
-    if is_lost(error) or is_conflict(error) or state.startswith(("42501", "53", "28", "3D")):
+    if state.startswith(("42501", "28", "3D")):
         return errors.EnvironmentProblemError(f"{where} cannot be used: {text}.")
+    if is_lost(error) or is_conflict(error) or state.startswith(_TROUBLE):
+        return errors.StorageUnavailableError(f"{where} cannot be used: {text}. Nothing was written.")
     return error
 
 

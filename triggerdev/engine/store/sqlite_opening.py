@@ -13,6 +13,16 @@ from triggerdev.engine.store.rows import DamagedRowError
 FAILURES = (sqlite3.Error, OSError, UnicodeEncodeError, DamagedRowError)
 _CHECKPOINT_PAGES = 4000  # 16 MB
 _LARGEST_LOG = 64 * 1024 * 1024  # what the write-ahead log shrinks to after a long reader
+_OF_A_VALUE = frozenset(
+    {
+        sqlite3.SQLITE_ERROR,
+        sqlite3.SQLITE_TOOBIG,
+        sqlite3.SQLITE_CONSTRAINT,
+        sqlite3.SQLITE_MISMATCH,
+        sqlite3.SQLITE_MISUSE,
+        sqlite3.SQLITE_RANGE,
+    }
+)
 _ANEW = "To start anew, move the file away"
 
 
@@ -106,7 +116,16 @@ def explain(error: BaseException, path: Path) -> BaseException:
         return errors.EnvironmentProblemError(
             f"Cannot open {path}: {error}. The folder must exist and be writable."
         )
-    return damaged(error, path) if _is_damage(error, code) else error
+    if _is_damage(error, code):
+        return damaged(error, path)
+    return error if code is None or code in _OF_A_VALUE else _unusable(error, path)
+
+
+def _unusable(error: BaseException, path: Path) -> errors.StorageUnavailableError:
+    """Say that a file cannot be used for now, most likely as another program holds it."""
+    return errors.StorageUnavailableError(
+        f"{path} cannot be used: {error}. Nothing was written; no other program may write to it or lock it."
+    )
 
 
 def damaged(error: object, path: Path) -> errors.StorageDamagedError:
