@@ -156,14 +156,12 @@ async def test_operations_for_several_runs_apply_all_or_not_at_all(kit: EngineKi
 
 
 def test_applying_operations_changes_neither_argument() -> None:
-    before, operations = (
-        {"b": [1]},
-        [
-            {"type": "set", "key": "a", "value": {"n": 0}},
-            {"type": "increment", "key": "$.a.n", "value": 1},
-            {"type": "append", "key": "b", "value": 2},
-        ],
-    )
+    before = {"b": [1]}
+    operations: list[dict[str, Any]] = [
+        {"type": "set", "key": "a", "value": {"n": 0}},
+        {"type": "increment", "key": "$.a.n", "value": 1},
+        {"type": "append", "key": "b", "value": 2},
+    ]
     first = metadata.apply(before, operations)
     assert metadata.apply(before, operations) == first == {"a": {"n": 1}, "b": [1, 2]}
 
