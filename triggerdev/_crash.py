@@ -3,7 +3,8 @@
 Armed by environment variables only, which child processes inherit:
 
     TRIGGER_CRASH=name:nth[,name:nth...]   what is to be hit, and how often it must have been reached
-    TRIGGER_CRASH_FOLDER=folder            one file for each name: a line with the pid whenever it is reached
+    TRIGGER_CRASH_FOLDER=folder            one file for each name: whenever it is reached, a line with pid and
+                                           monotonic time in ns
 
 The lines are counted over all processes, so that each name kills exactly one of them, the one that writes the
 nth line, and only that one: with SIGKILL, as the machine's owner or its memory killer would.
@@ -11,6 +12,7 @@ nth line, and only that one: with SIGKILL, as the machine's owner or its memory 
 
 import os
 import signal
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +43,7 @@ COMMITS = {
     "recover": "runs of a process that is gone are taken over, with more to come",
     "sweep": "leases are renewed",
     "logs": "log lines",
+    "retention": "some of what is old is deleted, with more to come",
     "mail": "a message for a worker of another server",
     "collect": "a message from another server is taken",
     "connect": "a worker's session begins: what its last one left is taken over",
@@ -75,6 +78,8 @@ POINTS = {
     "worker.operation_unsent": "a durable operation is to be done, nothing is sent",
     "worker.operation_sent": "a durable operation is sent, its reply is not here",
     "worker.operation_answered": "the reply of a durable operation is here, user code has not seen it",
+    "worker.replaying": "an operation is answered from the record, others are to come",
+    "worker.step_done": "the function of a step has run, its result is not recorded",
     "worker.parking": "a run waits, the engine is not told",
     "worker.parked": "a run waits, the engine is told",
     "worker.resumed": "a parked run is to go on and has not yet",
@@ -125,7 +130,7 @@ def crash_point_after_turn(loop: "asyncio.AbstractEventLoop", name: str) -> None
 
 def _reached(name: str) -> int:
     """Write down that a point was reached; gives how often, over all processes."""
-    line = f"{os.getpid():>10}\n".encode()
+    line = f"{os.getpid():>10} {time.monotonic_ns():>20}\n".encode()
     descriptor = os.open(_folder / name, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     try:
         os.write(descriptor, line)

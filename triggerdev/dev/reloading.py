@@ -70,7 +70,10 @@ class Reloader:
         if self._project.concerns_config(changed) and not await self._reread():
             self._watch()
             return
-        outcome = await self._supervisor.load(await self._engine.next_version())
+        version = await self._engine.next_version()
+        outcome = await self._supervisor.load(version)
+        if outcome.died:  # somebody may have killed it: that is no fault of the code
+            outcome = await self._supervisor.load(version)
         crash_point("reload.loaded")
         self._imported = {self._project.root / name for name in outcome.files}
         self._watch()

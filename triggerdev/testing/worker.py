@@ -78,6 +78,9 @@ class InProcessWorker:
         self._messages += 1
         kind = message["t"]
         run = message["run"]["id"] if kind == "start" else message["run"]
+        if kind != "start" and run not in self._starts:
+            self._answer_for_another(message)
+            return
         if kind == "start":
             self._starts[run] = message["run"]
             self._hold(run, message["run"]["token"])
@@ -87,6 +90,11 @@ class InProcessWorker:
             self._pass_on(run, {"t": "evict", "run": run, "token": self._tokens[run]})
             return
         self._pass_on(run, message)
+
+    def _answer_for_another(self, message: Message) -> None:
+        """Answer what was meant for the session before this one: its runs are not here."""
+        if message["t"] in ("resume", "evict"):
+            self.send({"t": "evicted", "run": message["run"], "token": message["token"]})
 
     def _hold(self, run: str, token: int) -> None:
         self._tokens[run] = token

@@ -70,6 +70,7 @@ def _finished(ctx: Context, kind: Kind, before: int, at: Position, limit: int) -
         return at  # there may be more lines
     if free:
         ctx.tx.delete(kind, free)
+        ctx.crash_points("retention")
     return Position(kind, found[-1], at.deleted + len(free))
 
 

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from triggerdev import errors, protocol
+from triggerdev._crash import crash_point
 from triggerdev.protocol import LogLine, Message, OpRecord, RunStart
 from triggerdev.sdk import context, serialise
 from triggerdev.sdk.context import Context
@@ -118,6 +119,7 @@ class AttemptSession(RunSession):
         else:
             self._compare(recorded, op_id, kind, target)
             done = recorded["done"]
+            crash_point("worker.replaying")
             result = recorded.get("result") if done else await self.perform(op_id, kind, target, None)
         if kind in protocol.WAITING_KINDS and self._metadata is not None:
             await self._refresh(f"{op_id}:r")
@@ -145,6 +147,7 @@ class AttemptSession(RunSession):
         touches, tags = self._touches, self._tags()
         with self.counting(step):
             value = await self.call_step(function)
+        crash_point("worker.step_done")
         self._refuse_if_over()  # a signal may have been swallowed in there
         args: dict[str, Any] = {"output_type": serialise.JSON}
         try:
