@@ -127,13 +127,31 @@ async def test_runs_that_would_wait_for_each_other_are_refused(kit: EngineKit, w
     second = (await worker.started())["id"]
     wait_for_first = {"options": {"idempotencyKey": "k"}}
     reply = await worker.op(second, "0:0", "trigger_and_wait", "child", **wait_for_first)
-    assert f"Run {second} cannot wait for run {first}" in reply["error"]
+    assert f"Run {second} cannot wait for {first}" in reply["error"]
     await worker.ok(second)
     await worker.next("resume", first)
     reply = await worker.op(first, "0:1", "trigger_and_wait", "child", **wait_for_first)
     assert "neither would ever end" in reply["error"]  # it would wait for itself
     stranger = await kit.start()
     assert (await worker.op(stranger, "0:0", "trigger_and_wait", "child", **wait_for_first))["pending"]
+
+
+async def test_a_batch_whose_keys_find_who_waits_for_it_is_refused(kit: EngineKit, worker: Worker) -> None:
+    first = await kit.start("child", None, idempotencyKey="k")
+    items = [{"task": "other"}]
+    await worker.op(first, "0:0", "batch_trigger_and_wait", "other", items=items, idempotency_key="b")
+    await worker.park(first, "0:0")
+    second = (await worker.started())["id"]
+    again = {"items": items, "idempotency_key": "b"}
+    reply = await worker.op(second, "0:0", "batch_trigger_and_wait", "other", **again)
+    assert "neither would ever end" in reply["error"]
+    items = [{"task": "other"}, {"task": "child", "options": {"idempotencyKey": "k"}}]
+    reply = await worker.op(second, "0:1", "batch_trigger_and_wait", "child,other", items=items)
+    assert f"Run {second} cannot wait for {first}" in reply["error"]
+    assert kit.query("SELECT count(*) FROM runs") == [(2,)]
+    stranger = await kit.start()
+    assert (await worker.op(stranger, "0:0", "batch_trigger_and_wait", "child,other", items=items))["pending"]
+    assert (await worker.op(second, "0:2", "batch_trigger", "child,other", items=items))["result"]["id"]
 
 
 async def test_a_child_that_cannot_be_triggered_is_told_to_its_parent(kit: EngineKit, worker: Worker) -> None:
