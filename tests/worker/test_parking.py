@@ -30,6 +30,19 @@ async def coroutine(payload):
     finally:
         print("unwound", flush=True)
 
+def resumed(wait):
+    print("resumed", wait["type"], flush=True)
+
+@task(on_resume=resumed)
+def hooked_plain(payload):
+    for _ in range(2):
+        wait.sync.for_(seconds=3600)
+
+@task(on_resume=resumed)
+async def hooked_coroutine(payload):
+    for _ in range(2):
+        await wait.for_(seconds=3600)
+
 @task
 async def token(payload):
     await wait.for_token("somebody")
@@ -73,6 +86,21 @@ async def test_a_long_wait_leaves_its_process_and_goes_on_from_its_record(
     record = OpRecord(op=op["op"], kind="wait", target=None, done=True, result=None)
     bench.start(task, 30 * 86_400, run=run, token=2, record=[record], resumed=True)
     assert (await bench.end(run, 2))["output"] == '"waited"'
+
+
+@pytest.mark.parametrize("task", ["hooked-plain", "hooked-coroutine"])
+async def test_hooks_hear_that_an_evicted_run_goes_on(
+    project: Project, start_bench: StartBench, task: str
+) -> None:
+    bench = await bench_with(project, start_bench)
+    run, record = bench.start(task), list[OpRecord]()
+    for token in (1, 2):
+        op = await bench.park(run, token)
+        assert (await bench.end(run, token))["outcome"] == "evicted"
+        record.append(OpRecord(op=op["op"], kind="wait", target=None, done=True, result=None))
+        bench.start(task, run=run, token=token + 1, record=record, resumed=True)
+    assert (await bench.end(run, 3))["outcome"] == "ok"
+    assert bench.lines().count("resumed duration") == 2, "once for each wait"
 
 
 async def test_a_short_wait_keeps_its_process(project: Project, start_bench: StartBench) -> None:

@@ -42,6 +42,11 @@ class Node:
         return Node(f"{self.path}.{number}")
 
 
+def is_branch(path: str) -> bool:
+    """Say whether a path is that of the function's own code; hooks have names."""
+    return path.replace(".", "").replace("s", "").isdigit()
+
+
 def inside(op_id: str) -> Node:
     """Give the branch of what a step does, so that the counters around it do not depend on what that is."""
     path, _, number = op_id.partition(":")
@@ -79,9 +84,9 @@ class Record:
         path, _, number = op["op"].partition(":")
         if number.startswith("m"):
             self._changes.setdefault(path, []).append((int(number[1:]), place))
-        is_branch = path.replace(".", "").replace("s", "").isdigit()  # hooks have names
-        self.main_started = self.main_started or is_branch
-        if is_branch and number.isdigit():
+        is_of_branch = is_branch(path)
+        self.main_started = self.main_started or is_of_branch
+        if is_of_branch and number.isdigit():
             self._left[path] = self._left.get(path, 0) + 1
             if "s" in path:
                 self._steps.update(_prefixes(path))

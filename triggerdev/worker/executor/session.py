@@ -6,7 +6,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from triggerdev import errors, protocol
 from triggerdev._crash import crash_point
@@ -20,7 +20,10 @@ from triggerdev.worker.executor.binding import Bound
 from triggerdev.worker.executor.capture import LineBuffer, LogSink, now_ms
 from triggerdev.worker.executor.manifest import relative_file
 from triggerdev.worker.executor.project import Channel, Project
-from triggerdev.worker.executor.record import MAIN, Node, Record, inside
+from triggerdev.worker.executor.record import MAIN, Node, Record, inside, is_branch
+
+if TYPE_CHECKING:
+    from triggerdev.worker.executor.attempt import Attempt
 
 STALE = "stale"
 _BEFORE_MAIN = (f"{MAIN}.init", f"{MAIN}.middleware")
@@ -44,6 +47,8 @@ SIGNAL_TEXTS = {
 
 class AttemptSession(RunSession):
     """What SDK calls and the lifecycle need of the attempt; subclasses say how to wait."""
+
+    attempt: "Attempt"
 
     def __init__(self, project: Project, channel: Channel, sink: LogSink, start: RunStart) -> None:
         self.project = project
@@ -121,9 +126,18 @@ class AttemptSession(RunSession):
             done = recorded["done"]
             crash_point("worker.replaying")
             result = recorded.get("result") if done else await self.perform(op_id, kind, target, None)
+            if done and kind in protocol.WAITING_KINDS:
+                await self._resume_elsewhere(node.path, op_id, kind, target)
         if kind in protocol.WAITING_KINDS and self._metadata is not None:
             await self._refresh(f"{op_id}:r")
         return result
+
+    async def _resume_elsewhere(self, path: str, op_id: str, kind: str, target: str | None) -> None:
+        """Call on_resume hooks if the branch's record ends with this wait: in another process it goes on."""
+        is_last = is_branch(path) and not self.record.is_replaying(path)
+        if is_last and self.attempt.has_hooks("on_resume"):
+            wait = {"type": WAIT_TYPES.get(kind, kind), "target": target}
+            await self.attempt.around_wait("on_resume", f"on_resume@{op_id.replace(':', '-')}", wait)
 
     async def step(self, name: str, function: Callable[[], Any]) -> Any:
         node = self.operating_node()
