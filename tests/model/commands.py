@@ -4,8 +4,18 @@ from collections.abc import Callable
 from typing import Any
 
 from triggerdev.engine import messages
-from triggerdev.engine.commands import attempts, batches, finish, operations, schedules, timers, tokens
+from triggerdev.engine.commands import (
+    attempts,
+    batches,
+    finish,
+    operations,
+    retention,
+    schedules,
+    timers,
+    tokens,
+)
 from triggerdev.engine.commands import trigger as triggering
+from triggerdev.engine.commands.retention import Retention
 from triggerdev.engine.context import Context
 from triggerdev.engine.model import Run, RunFilter, TokenFilter, TriggerItem
 from triggerdev.engine.store.protocol import Capacity
@@ -66,6 +76,14 @@ def sweep(ctx: Context, alive: list[str]) -> None:
     timers.sweep(ctx, alive, 30_000)
 
 
+def clean(ctx: Context, runs_ms: int, logs_ms: int, limit: int) -> int:
+    """Delete what is old, step by step to the end of a pass; tells how many steps it took."""
+    keep, at, steps = Retention(runs_ms, logs_ms), retention.Position(), 0
+    while (after := retention.step(ctx, keep, at, limit)) is not None:
+        at, steps = after, steps + 1
+    return steps
+
+
 def create_token(ctx: Context, timeout: Any, name: str | None, ttl_ms: int | None, tags: list[str]) -> Any:
     return tokens.create(ctx, timeout, name, ttl_ms, tags)
 
@@ -95,6 +113,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "complete_token": tokens.complete,
     "recover": recover,
     "sweep": sweep,
+    "clean": clean,
     "count_up": count_up,
 }
 

@@ -409,6 +409,19 @@ class StoreMachine(RuleBasedStateMachine):
     def sweep(self, alive: list[str]) -> None:
         self.both.do("sweep", alive=alive)
 
+    @rule(
+        runs=st.sampled_from([SECOND, SECOND, MINUTE, 20 * MINUTE]),
+        logs=st.sampled_from([0, 60 * MINUTE]),
+        limit=st.integers(1, 5),
+        ends=st.sampled_from([0, 1, 3, 9]),
+    )
+    def clean(self, runs: int, logs: int, limit: int, ends: int) -> None:
+        self.both.do("claim", worker="w1", room=ends, sync_room=1)
+        for run in self.both.runs(Status.EXECUTING)[:ends]:
+            self.say("done ok", run, t="done", outcome="ok", output="1")
+        self.pass_time(seconds=2)
+        self.both.do("clean", runs_ms=runs, logs_ms=logs, limit=limit)
+
     @rule()
     def restart(self) -> None:
         self.both.restart()

@@ -19,7 +19,8 @@ OPERATIONS = {"sqlite": int(_ASKED or 2000), "postgres": int(_ASKED or 300)}
 SEED = int(os.environ.get("TRIGGER_MODEL_SEED", "0")) or random.SystemRandom().randrange(1, 2**32)
 EVERY_KIND = {
     *("activate", "trigger", "replay", "reschedule", "cancel", "add_tags", "change_metadata", "count_up"),
-    *("create_batch", "add_items", "create_token", "complete_token", "recover", "sweep", "claim", "tick"),
+    *("create_batch", "add_items", "create_token", "complete_token", "claim", "tick"),
+    *("recover", "sweep", "clean"),
     *("park", "evicted", "lost", "stale", "logs", "done crashed"),
     *(f"done {outcome}" for outcome in ("ok", "failed", "timed_out", "cancelled")),
     *(f"{kind} accepted" for kind in ("wait", "wait_token", "create_token", "complete_token", "trigger")),

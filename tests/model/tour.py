@@ -43,4 +43,5 @@ def tour(machine: StoreMachine) -> None:
     machine.sweep(alive=["w1"])
     machine.list_runs(pick=1, status=[], task=[], tag=[], is_test=None, size=2, direction="after")
     machine.list_tokens(pick=1, status="COMPLETED", tags=[], name="payment")
+    machine.clean(runs=1_000, logs=0, limit=2, ends=1)
     machine.restart()

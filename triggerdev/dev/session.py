@@ -61,8 +61,12 @@ class DevSession:
             await self._run(open_store(url or self._folder.database))
 
     async def _run(self, store: Store) -> None:
+        loaded = self._project.loaded
         self._engine = Engine(
-            store, environment=self._environment, leases=translate.leases(self._project.loaded)
+            store,
+            environment=self._environment,
+            leases=translate.leases(loaded),
+            retention=translate.retention(loaded),
         )
         self._engine.listen(self._on_run_event)
         await self._engine.start()

@@ -2,6 +2,8 @@
 
 from triggerdev.config import LoadedConfig
 from triggerdev.config.for_workers import worker_settings
+from triggerdev.engine.commands import requests
+from triggerdev.engine.commands.retention import Retention
 from triggerdev.engine.leases import Leases
 from triggerdev.engine.model import Environment
 from triggerdev.protocol import Manifest, RetryInfo, TaskInfo, WorkerSettings
@@ -19,6 +21,13 @@ def leases(loaded: LoadedConfig) -> Leases:
     """Tell how long this server's worker keeps its runs without being heard of."""
     written = loaded.config.leases
     return Leases(written.length, written.heartbeat)
+
+
+def retention(loaded: LoadedConfig) -> Retention:
+    """Tell how long things are kept; runs for an hour at least, since clients repeat requests that long."""
+    keep = loaded.config.retention
+    runs = None if keep.runs is None else max(requests.LIFETIME_MS, round(keep.runs * 1000))
+    return Retention(runs, None if keep.logs is None else round(keep.logs * 1000))
 
 
 def dev_settings(loaded: LoadedConfig, environment: Environment, url: str, key: str) -> WorkerSettings:
