@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import json
 import signal
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -115,6 +116,7 @@ class Chain:
                 else:
                     self.children += 1
             await self.place.load.until(self.place.load.finished + 1)
+        self._note(time.monotonic_ns(), dev.process.pid, ledger.KILLED_ALL)  # stopped, to be exact
 
     async def hit_main(self, name: str, nth: int) -> None:
         """Have the main process die at a point."""
@@ -144,10 +146,13 @@ class Chain:
             return None
         pid, at = map(int, lines[nth - 1].split())
         what = ledger.KILLED if name.startswith("worker.") else ledger.KILLED_ALL
-        with self.place.ledger.open("a", encoding="utf-8") as file:
-            file.write(Entry(at, 0, pid, "-", 0, 0, what).text())
+        self._note(at, pid, what)
         self.reached.add(name)
         return pid
+
+    def _note(self, at: int, pid: int, what: str) -> None:
+        with self.place.ledger.open("a", encoding="utf-8") as file:
+            file.write(Entry(at, 0, pid, "-", 0, 0, what).text())
 
     async def _repeat(self, action: Action, go_on: Callable[[], bool] = lambda: True) -> None:
         while go_on():
