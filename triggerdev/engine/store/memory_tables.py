@@ -1,6 +1,8 @@
 """The tables of the store in memory: plain dicts of rows, and copies of rows that share nothing."""
 
-import copy
+import functools
+import operator
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
@@ -65,21 +67,33 @@ def frozen(row: Row) -> Row:
 
     Raises UnicodeEncodeError for half a surrogate pair, TypeError for what JSON cannot hold.
     """
-    kept = copy.copy(row)
-    for each in fields(kept):  # type: ignore[arg-type]  # rows are dataclasses; TypeVar cannot say so
-        value = getattr(kept, each.name)
-        if isinstance(value, str):
-            value.encode()
-        elif isinstance(value, dict | list | tuple):
-            setattr(kept, each.name, _json.loads(_json.dumps(value)))
+    kind: Any = type(row)
+    kept: Row = kind(*map(_kept, _values_of(kind)(row)))
     return kept
 
 
 def thawed(row: Row) -> Row:
     """Copy a kept row for giving out, so that nobody changes what is kept."""
-    given = copy.copy(row)
-    for each in fields(given):  # type: ignore[arg-type]  # rows are dataclasses; TypeVar cannot say so
-        value = getattr(given, each.name)
-        if isinstance(value, dict | list):
-            setattr(given, each.name, copy.deepcopy(value))
+    kind: Any = type(row)
+    given: Row = kind(*map(_copied, _values_of(kind)(row)))
     return given
+
+
+@functools.cache
+def _values_of(kind: type) -> Callable[[Any], tuple[Any, ...]]:
+    """Make what reads all fields of a kind of row, in order."""
+    return operator.attrgetter(*(each.name for each in fields(kind)))
+
+
+def _kept(value: Any) -> Any:
+    if isinstance(value, str):
+        value.encode()
+    elif isinstance(value, dict | list | tuple):
+        return _json.loads(_json.dumps(value))
+    return value
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    return list(map(_copied, value)) if isinstance(value, list) else value
