@@ -30,8 +30,17 @@ async def sleeper(payload: dict, ctx: Context):
         raise
     note(ctx, "woken")
 
+@task(id="plain-sleeper")
+def plain_sleeper(payload: dict, ctx: Context):
+    note(ctx, "begin")
+    wait.sync.for_(seconds=payload["seconds"])
+
 @task(id="warm-up")
 async def warm_up():
+    return "warm"
+
+@task(id="plain-warm-up")
+def plain_warm_up():
     return "warm"
 """
 CONFIG = 'project = "waits"\n[dev]\nevict_after = {evict_after}\n'
@@ -39,7 +48,7 @@ _CLIENTS = 16
 _LOOK_SECONDS = 0.5
 _PATIENCE = 240
 _PSS = re.compile(r"^Pss: +(\d+) kB", re.MULTILINE)
-_STATUSES = "SELECT status, count(*) FROM runs WHERE task = 'sleeper' GROUP BY status"
+_STATUSES = "SELECT status, count(*) FROM runs WHERE task LIKE '%sleeper' GROUP BY status"
 _MB = 1024 * 1024
 _MAX_GROWTH_MB = 100
 _MAX_LATE = {"short": 20.0, "long": 1.0}  # the short tier runs beside others
@@ -53,7 +62,7 @@ def run(plan: Plan) -> Report:
 
 
 async def _evicted(plan: Plan, report: Report) -> None:
-    count, seconds = plan.pick(500, 10_000), plan.pick(6, 120)
+    count, seconds = plan.pick(500, 10_000), plan.pick(4, 120)
     project = _Project(plan.folder / "evicted", evict_after=plan.pick(1, 60))
     async with project.serving() as dev:
         idle = await _warm_up(dev)
@@ -61,15 +70,15 @@ async def _evicted(plan: Plan, report: Report) -> None:
         await _trigger(dev.api(), count, seconds)
         report.figures["runs"] = count
         report.figures["seconds to trigger them"] = round(time.monotonic() - began, 1)
-        await _until(lambda: project.count("evicted") >= count)
+        await _until("all are evicted", lambda: project.count("evicted") >= count)
         growth = (_memory(dev) - idle) / _MB
         report.figures["MB of everything, idle"] = round(idle / _MB, 1)
         report.at_most("MB more with all of them evicted", round(growth, 1), _MAX_GROWTH_MB)
         await _kill_everything(dev)
     async with project.serving() as dev:
         again = time.monotonic_ns()
-        await _until(lambda: project.count("woken") >= count)
-        await _until(lambda: project.statuses()[Status.COMPLETED] >= count)
+        await _until("all went on", lambda: project.count("woken") >= count)
+        await _until("all are completed", lambda: project.statuses()[Status.COMPLETED] >= count)
     _check_times(project, plan, report, count, seconds, again)
     report.must_be("runs completed", project.statuses()[Status.COMPLETED], count)
 
@@ -107,14 +116,19 @@ def _densest(times: list[int]) -> int:
 
 
 async def _parked(plan: Plan, report: Report) -> None:
-    count = plan.pick(200, 1_000)
+    """Park runs for good, coroutines first, then plain functions, and see what each of them costs."""
+    count, plain_count = plan.pick(100, 1_000), plan.pick(5, 40)
     project = _Project(plan.folder / "parked", evict_after=0)
     async with project.serving() as dev:
         idle = await _warm_up(dev)
         await _trigger(dev.api(), count, 3600)
-        await _until(lambda: project.count("begin") >= count and project.statuses()[Status.WAITING] >= count)
-        each = (_memory(dev) - idle) / count
-        report.figures["KB for each of them, parked"] = round(each / 1024, 1)
+        await _until("all wait", lambda: project.statuses()[Status.WAITING] >= count)
+        parked = _memory(dev)
+        report.figures["KB for each coroutine, parked"] = round((parked - idle) / count / 1024, 1)
+        await _trigger(dev.api(), plain_count, 3600, task="plain-sleeper")
+        await _until("all wait", lambda: project.statuses()[Status.WAITING] >= count + plain_count)
+        each = (_memory(dev) - parked) / plain_count
+        report.figures["MB for each plain function, parked"] = round(each / _MB, 1)
         report.must_be("evicted although that is switched off", project.count("evicted"), 0)
         await _kill_everything(dev)
 
@@ -146,25 +160,28 @@ class _Project:
 async def _warm_up(dev: Dev) -> int:
     """Run some, so that everything there will be is there; gives the bytes in use when idle."""
     api = dev.api()
-    await asyncio.gather(*(api.output("warm-up") for _ in range(20)))
+    await asyncio.gather(*(api.output(name) for name in ["warm-up", "plain-warm-up"] * 10))
     return _memory(dev)
 
 
-async def _trigger(api: Api, count: int, seconds: int) -> None:
+async def _trigger(api: Api, count: int, seconds: int, task: str = "sleeper") -> None:
     numbers = iter(range(count))
 
     async def client() -> None:
         for _ in numbers:
-            await api.trigger("sleeper", {"seconds": seconds})
+            await api.trigger(task, {"seconds": seconds})
 
     await asyncio.gather(*(client() for _ in range(_CLIENTS)))
 
 
-async def _until(condition: Callable[[], bool]) -> None:
+async def _until(what: str, condition: Callable[[], bool]) -> None:
     """Look at what has been written until it is as wanted."""
-    async with asyncio.timeout(_PATIENCE):
-        while not condition():
-            await asyncio.sleep(_LOOK_SECONDS)
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            while not condition():
+                await asyncio.sleep(_LOOK_SECONDS)
+    except TimeoutError:
+        raise AssertionError(f"not within {_PATIENCE} s: {what}") from None
 
 
 async def _kill_everything(dev: Dev) -> None:
