@@ -89,34 +89,29 @@ POINTS = {
     "postgres.commit_sent": "COMMIT has been sent, its answer is not here",
 }
 
-_armed: dict[str, int] | None = None
+armed: dict[str, int] | None = None  # by name: the nth time; only `arm` sets it
 _folder = Path()
 
 
 def arm() -> None:
     """Read the environment; done on import. Raises ValueError for what is no crash point."""
-    global _armed, _folder
+    global armed, _folder
     wanted = os.environ.get("TRIGGER_CRASH")
-    _armed = None
+    armed = None
     if wanted:
         pairs = [entry.rpartition(":") for entry in wanted.split(",")]
         unknown = [name for name, _, nth in pairs if name not in POINTS or not nth.isdigit()]
         if unknown:
             raise ValueError(f"TRIGGER_CRASH={wanted!r}: {unknown[0]!r} is no crash point, see {__file__}.")
         _folder = Path(os.environ["TRIGGER_CRASH_FOLDER"])
-        _armed = {name: int(nth) for name, _, nth in pairs}
-
-
-def is_armed() -> bool:
-    """Tell whether any crash point is armed, to save work that only these need."""
-    return _armed is not None
+        armed = {name: int(nth) for name, _, nth in pairs}
 
 
 def crash_point(name: str) -> None:
     """Die here if this point is armed and its time has come."""
-    if _armed is None:
+    if armed is None:
         return
-    nth = _armed.get(name)
+    nth = armed.get(name)
     if nth is not None and _reached(name) == nth:
         os.kill(os.getpid(), signal.SIGKILL)
         signal.pause()  # the signal may take another thread first
@@ -124,7 +119,7 @@ def crash_point(name: str) -> None:
 
 def crash_point_after_turn(loop: "asyncio.AbstractEventLoop", name: str) -> None:
     """Die after this turn of the loop, when what it has sent is on its way."""
-    if _armed is not None:
+    if armed is not None:
         loop.call_soon(crash_point, name)
 
 

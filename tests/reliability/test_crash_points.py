@@ -63,7 +63,7 @@ def test_what_is_no_point_is_refused(tmp_path: Path) -> None:
 def test_without_the_variable_nothing_is_armed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TRIGGER_CRASH", raising=False)
     _crash.arm()
-    assert not _crash.is_armed()
+    assert _crash.armed is None
     for name in _crash.POINTS:
         _crash.crash_point(name)
 

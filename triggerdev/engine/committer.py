@@ -191,6 +191,6 @@ def _is_unreachable(group: list[_Job]) -> bool:
 
 def _crash_points(group: list[_Job], moment: str) -> None:
     """Come to the crash points that the commands of a group have named."""
-    if _crash.is_armed():
+    if _crash.armed is not None:
         for name in [name for job in group if job.effects for name in job.effects.points]:
             crash_point(f"{name}.{moment}")
