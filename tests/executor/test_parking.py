@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 from tests.executor.harness import AsyncEngine, ok, output_of
-from triggerdev import metadata, task, tasks, usage, wait
+from triggerdev import Context, metadata, retry, task, tasks, usage, wait
 from triggerdev.protocol import OpRecord
 from triggerdev.sdk.registry import Registry
 
@@ -36,6 +36,25 @@ async def test_branches_that_all_wait_are_parked_together(registry: Registry) ->
     await engine.run("wide")
     (park,) = engine.sent("park")
     assert sorted(park["ops"]) == ["0.0:0", "0.1:0", "0:0"]
+
+
+async def test_branches_below_one_of_our_calls_are_parked_together(registry: Registry) -> None:
+    async def grouped(days: int) -> int:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(wait.for_(days=days))
+        return days
+
+    @task
+    async def wide(ctx: Context) -> Any:
+        below = await ctx.step("grouped", grouped, 1)
+        repeated = await retry.on_throw(lambda: grouped(2))
+        return [below, repeated, *await asyncio.gather(ctx.step("a", grouped, 3), ctx.step("b", grouped, 4))]
+
+    engine = AsyncEngine(registry)
+    assert output_of(await engine.run("wide")) == [1, 2, 3, 4]
+    assert [sorted(park["ops"]) for park in engine.sent("park")] == [
+        *(["0.s0.0:0"], ["0.0:0"], ["0.1.s0.0:0", "0.2.s0.0:0"]),
+    ]
 
 
 async def test_a_run_with_a_branch_that_works_is_not_parked(registry: Registry) -> None:

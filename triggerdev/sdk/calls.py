@@ -27,6 +27,11 @@ class Call(Coroutine[Any, Any, T]):
     def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
         self._coroutine = coroutine
 
+    @property
+    def coroutine(self) -> Coroutine[Any, Any, T]:
+        """What carries the call out."""
+        return self._coroutine
+
     def __await__(self) -> Generator[Any, Any, T]:
         return self._coroutine.__await__()
 

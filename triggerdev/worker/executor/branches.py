@@ -5,11 +5,13 @@ import asyncio.locks
 import asyncio.queues
 import asyncio.taskgroups
 import contextvars
+import gc
 from collections.abc import Callable, Coroutine, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from triggerdev.sdk import session as sessions
+from triggerdev.sdk.calls import Call
 from triggerdev.worker.executor.failures import UserExit
 from triggerdev.worker.executor.record import Node
 
@@ -158,10 +160,17 @@ def waits_for_branches(branch: Branch, future: Any) -> bool:
 
 def _innermost(branch: Branch) -> tuple[Any, Any]:
     """Give the coroutine in which a branch waits, and the one that awaits it."""
-    outer, inner = None, branch.steps
-    while hasattr(awaited := getattr(inner, "cr_await", None), "cr_frame"):
+    outer, inner = None, _opened(branch.steps)
+    while hasattr(awaited := _opened(getattr(inner, "cr_await", None)), "cr_frame"):
         outer, inner = inner, awaited
     return inner, outer
+
+
+def _opened(awaited: Any) -> Any:
+    """Give the coroutine itself for one of our calls, or for what awaiting such a call makes of it."""
+    if type(awaited).__name__ == "coroutine_wrapper":
+        return gc.get_referents(awaited)[0]
+    return awaited.coroutine if isinstance(awaited, Call) else awaited
 
 
 def _file(coroutine: Any) -> str:
