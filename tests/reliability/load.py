@@ -32,16 +32,19 @@ class Load:
     finished: int = 0
     repeated: int = 0
     progress: asyncio.Event = field(default_factory=asyncio.Event)
-    _http: httpx.AsyncClient = field(default_factory=httpx.AsyncClient)
+    _servers: list[httpx.AsyncClient] = field(default_factory=list)
+    _calls: int = 0
 
     def serve(self, url: str, key: str) -> None:
-        """Say where the server is."""
-        self._http = httpx.AsyncClient(
-            base_url=url,
-            headers={"Authorization": f"Bearer {key}"},
-            timeout=httpx.Timeout(30, pool=None),
-            limits=httpx.Limits(max_connections=None),
-            trust_env=False,
+        """Say where a server is; if there are several, calls go to each in turn."""
+        self._servers.append(
+            httpx.AsyncClient(
+                base_url=url,
+                headers={"Authorization": f"Bearer {key}"},
+                timeout=httpx.Timeout(30, pool=None),
+                limits=httpx.Limits(max_connections=None),
+                trust_env=False,
+            )
         )
 
     async def run(self, orders: Sequence[Order], clients: int) -> None:
@@ -86,7 +89,14 @@ class Load:
             await asyncio.sleep(_FIRST_PAUSE)
 
     async def close(self) -> None:
-        await self._http.aclose()
+        for server in self._servers:
+            await server.aclose()
+
+    @property
+    def _http(self) -> httpx.AsyncClient:
+        """The server whose turn it is."""
+        self._calls += 1
+        return self._servers[self._calls % len(self._servers)]
 
     async def _call(self, method: str, path: str, body: Any = None) -> Any:
         """Call the server, again and again while it is not there or says that it cannot now."""

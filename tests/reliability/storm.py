@@ -42,12 +42,16 @@ class Storm:
         """Run `trigger dev`, at the same address each time; `more` is for its environment."""
         env = {ledger.VARIABLE: str(self.ledger), **self.database.environment, **(more or {})}
         async with start(self.project, "--port", str(self._port), env=env, ready=ready) as dev:
-            self._devs.append(dev)
+            self.watch(dev)
             if self._port == 0:
                 values = dev.env_file()
                 self.load.serve(values["TRIGGER_API_URL"], values["TRIGGER_SECRET_KEY"])
                 self._port = int(dev.url.rsplit(":", 1)[1])
             yield dev
+
+    def watch(self, dev: Dev) -> None:
+        """Let what a server prints count, one that was not started here."""
+        self._devs.append(dev)
 
     def facts(self, *, engine_only: bool = False) -> checks.Facts:
         """Collect everything to check, when nothing runs any more."""
