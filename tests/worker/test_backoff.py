@@ -1,4 +1,4 @@
-"""Files or processes run out: runs wait for better times in their slots, and none is lost or blamed."""
+"""Files, processes or memory run out: runs wait in their slots for better times, none is lost or blamed."""
 
 import contextlib
 import resource
@@ -27,6 +27,14 @@ def fork_if_possible():
     return pid
 
 os.fork = fork_if_possible
+
+@task
+async def score(payload):
+    return int(open("/proc/self/oom_score_adj").read())
+
+@task
+def score_sync(payload):
+    return int(open("/proc/self/oom_score_adj").read())
 
 @task
 def plain(payload):
@@ -108,6 +116,16 @@ async def test_processes_that_end_before_they_are_ready_are_no_fault_of_a_run(
         bench.start(task, 1, run=run, token=token)
     assert (await bench.end(run, 5))["outcome"] == "ok"
     assert "exit code 3 before it is ready" in (await bench.event("exhausted")).message
+
+
+@pytest.mark.parametrize("task", ["score", "score-sync"])
+async def test_when_memory_runs_out_a_worker_is_ended_first(
+    project: Project, start_bench: StartBench, task: str
+) -> None:
+    bench: Bench = await start_bench(project({"trigger/tasks.py": TASKS}), limits=NO_SPARES)
+    await bench.load()
+    engine = int(Path("/proc/self/oom_score_adj").read_text())
+    assert await bench.output(task) == max(500, engine)
 
 
 async def test_a_run_that_waits_for_a_process_is_given_back_at_the_stop(

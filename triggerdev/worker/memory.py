@@ -1,10 +1,12 @@
 """What the operating system says of memory (Linux; elsewhere nothing is known)."""
 
+import contextlib
 import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
+_OOM_SCORE = 500  # of 1000
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 _PROPORTIONAL = re.compile(r"^Pss: +(\d+) kB", re.MULTILINE)
@@ -30,6 +32,15 @@ def proportional(pids: Iterable[int]) -> int:
     """Add up the bytes of processes, what they share divided among them; takes about 1 ms for each."""
     found = (_PROPORTIONAL.search(_read(f"/proc/{pid}/smaps_rollup")) for pid in pids)
     return sum(int(match[1]) * 1024 for match in found if match)
+
+
+def die_first() -> None:
+    """Have the system, when memory runs out, end this process rather than one of the engine's."""
+    path = Path("/proc/self/oom_score_adj")
+    now = _read(str(path)).strip()
+    if now and int(now) < _OOM_SCORE:
+        with contextlib.suppress(OSError):
+            path.write_text(str(_OOM_SCORE), encoding="ascii")
 
 
 def _read(path: str) -> str:

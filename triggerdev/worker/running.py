@@ -14,6 +14,7 @@ from types import FrameType
 
 from triggerdev._crash import crash_point
 from triggerdev.protocol import Message
+from triggerdev.worker import memory
 from triggerdev.worker.channel import AsyncChannel, BlockingChannel
 from triggerdev.worker.executor import AsyncExecutor, SyncExecutor, install_capture
 from triggerdev.worker.executor.threads import follow_threads
@@ -25,6 +26,7 @@ INTERRUPTS = {signal.SIGUSR1: "cancelled", signal.SIGUSR2: "timed_out", signal.S
 
 def run_worker(kind: str, sock: socket.socket, project: ImportedProject) -> None:
     """Execute runs of one kind, "async" or "sync", until the supervisor says shutdown or is gone."""
+    memory.die_first()
     signal.signal(signal.SIGINT, lambda *_: None)  # not SIG_IGN, which programs of tasks would inherit
     install_capture()
     follow_threads()
