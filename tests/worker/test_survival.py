@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.worker.bench import Bench, wait_dead
 from tests.worker.conftest import Project, StartBench
 from triggerdev.worker import processes
@@ -34,6 +36,8 @@ def parents(payload):
 DRIVER = """
 import asyncio, json, sys
 from pathlib import Path
+import pytest
+
 from tests.worker.bench import Bench
 
 async def main():
@@ -90,6 +94,22 @@ async def test_work_goes_on_when_the_version_process_is_killed(
     await bench.load()
     _, version = await bench.output("parents")
     os.kill(version, signal.SIGKILL)
+    await bench.event("recovered")
+    assert await bench.output("number") == 1
+
+
+@pytest.mark.parametrize("task", ["parents", "number"])
+async def test_runs_that_come_before_the_death_of_the_version_process_is_known(
+    task: str, project: Project, start_bench: StartBench
+) -> None:
+    bench: Bench = await start_bench(project({"trigger/tasks.py": TASKS}))
+    await bench.load()
+    worker, version = await bench.output("parents")
+    os.kill(version, signal.SIGKILL)
+    wait_dead(version)
+    wait_dead(worker)
+    runs = [bench.start(task) for _ in range(30)]  # in the same turn of the loop
+    assert {(await bench.end(run))["outcome"] for run in runs} == {"lost"}
     await bench.event("recovered")
     assert await bench.output("number") == 1
 

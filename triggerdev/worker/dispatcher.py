@@ -147,8 +147,11 @@ class Dispatcher:
             worker = self._take(kind, version, identity)
         except OSError as error:
             self._backoff.hold(identity, token, kind, error.strerror or str(error))
-        else:
-            self._place(worker, message)
+            return
+        if worker.is_gone:  # asking for a process has shown that the version and all of its workers are dead
+            self.later(outcomes.lost([(identity, token)]))
+            return
+        self._place(worker, message)
 
     def _take(self, kind: Kind, version: VersionProcess, run: str) -> WorkerProcess:
         return self.pool.take_sync(version) if kind == "sync" else self.pool.take_async(version, run)
