@@ -39,7 +39,12 @@ COMMANDS: Table = {
     "db": Group(
         "The server's database.",
         {
-            "migrate": Command("triggerdev.cli.db:migrate", "Bring PostgreSQL's tables to this version."),
+            "backup": Command(
+                "triggerdev.cli.db_backup:backup", "Copy the SQLite database while it is used."
+            ),
+            "migrate": Command(
+                "triggerdev.cli.db_migrate:migrate", "Bring PostgreSQL's tables to this version."
+            ),
         },
     ),
     "config": Command("triggerdev.cli.config:app", "Check, show and describe the configuration."),

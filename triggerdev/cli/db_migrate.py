@@ -1,4 +1,4 @@
-"""`trigger db`: the server's database."""
+"""`trigger db migrate`."""
 
 import os
 
