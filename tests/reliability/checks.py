@@ -6,6 +6,7 @@ Nothing here trusts a counter of the engine.
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from tests.reliability.ledger import KILLED, KILLED_ALL, Entry
@@ -18,6 +19,7 @@ _COMPLETED = "COMPLETED_SUCCESSFULLY"
 _TOLERANCE_NS = 2_000_000  # times are stored in whole milliseconds
 _DYING_NS = {KILLED: 5_000_000_000, KILLED_ALL: 200_000_000}  # for so long a killed process may still write
 _NEVER = 2**63
+_RESTING = ("wait", "fail", "end", "succeeded", "after")  # after these an execution may have been over
 _STORIES = 3
 
 
@@ -215,6 +217,27 @@ def count_used_up(facts: Facts) -> tuple[int, int]:
     return plain, other
 
 
+def recoveries(facts: Facts) -> list[float]:
+    """Measure, in ms, how soon executions that were killed have gone on; those of limited queues left out."""
+    took: list[float] = []
+    for row, kind in facts.completed():
+        if kind.queue is not None:
+            continue
+        for last, following in pairwise(facts.by_run[row.id]):
+            if following.token > last.token and last.what not in _RESTING:
+                ends = [
+                    kill.at
+                    for kill in facts.kills
+                    if _hits(kill, last) and last.at <= kill.at <= following.at
+                ]
+                took += [(following.at - at) / 1e6 for at in ends[-1:]]
+    return sorted(took)
+
+
+def _hits(kill: Entry, entry: Entry) -> bool:
+    return kill.what == KILLED_ALL or kill.pid == entry.pid
+
+
 def _used_up(facts: Facts, row: RunRow) -> Iterator[tuple[int, list[Entry]]]:
     """Go through the attempts before the last that did not fail by themselves."""
     for attempt in range(1, row.attempt):
@@ -255,7 +278,11 @@ def find_exceeded(facts: Facts) -> Iterator[Violation]:
 
 
 def _slots(facts: Facts, queue: str) -> Iterator[tuple[str, int, int]]:
-    """Go through the times for which runs held a slot; a kill ends those in its process."""
+    """Go through the times for which runs held a slot.
+
+    A kill ends those in its process; so does a newer execution of the same run, whatever the older one still
+    does.
+    """
     for row in facts.runs.values():
         if KINDS[row.task].queue != queue:
             continue
@@ -274,10 +301,11 @@ def _slots(facts: Facts, queue: str) -> Iterator[tuple[str, int, int]]:
 
 def _end_of(facts: Facts, entry: Entry) -> int:
     """Find the kill that ended an execution; a process may still write while its kill is on the way."""
-    ends = (
+    ends = [later.at for later in facts.by_run[entry.run] if later.token > entry.token]
+    ends += (
         max(kill.at, entry.at + 1)
         for kill in facts.kills
-        if kill.at >= entry.at - _DYING_NS[kill.what] and (kill.what == KILLED_ALL or kill.pid == entry.pid)
+        if kill.at >= entry.at - _DYING_NS[kill.what] and _hits(kill, entry)
     )
     return min(ends, default=_NEVER)
 

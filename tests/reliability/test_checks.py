@@ -236,6 +236,15 @@ def test_the_slots_of_a_killed_engine_are_free() -> None:
     assert broken(slots(*entered, (410, "run_3", "leave", 3), kills=(killed(300),))) == {}
 
 
+def test_an_older_execution_of_a_run_holds_no_slot() -> None:
+    newer = line(20, "run_a", "enter", token=2)
+    left = [line(30, "run_a", "leave", token=2), line(35, "run_a", "leave", token=1)]
+    others = [line(25, run, "enter", pid=8) for run in ("run_b",)]
+    lines = [line(10, "run_a", "enter"), newer, *others, *left, line(40, "run_b", "leave", pid=8)]
+    rows = [row("run_a", "limited-two", token=2), row("run_b", "limited-two")]
+    assert broken(facts(rows, [*lines, end("run_a", token=2), end("run_b")])) == {}
+
+
 def test_a_wrong_output() -> None:
     assert broken(facts([row("run_a", "leaf", value=3)], [end("run_a")])) == {"outputs wrong": 1}
 
@@ -265,6 +274,13 @@ def test_the_death_of_an_engine_uses_up_no_attempt() -> None:
     second = row("run_a", "waits-sync", attempt=2, token=2)
     lines = [line(1, "run_a", "begin"), killed(2), end("run_a", attempt=2, token=2)]
     assert broken(facts([second], lines, engine_only=True)) == {USED_UP: 1}
+
+
+def test_how_soon_killed_executions_have_gone_on() -> None:
+    lines = [line(1, "run_a", "begin"), killed(5, 7), line(30, "run_a", "begin", token=2, pid=8)]
+    resumed = [line(1, "run_b", "wait", "0:1"), line(40, "run_b", "woken", "0:1", token=2)]
+    found = facts([row("run_a", "waits", token=2), row("run_b", "waits", token=2)], [*lines, *resumed])
+    assert checks.recoveries(found) == [25]
 
 
 def test_a_failure_that_was_skipped() -> None:
