@@ -97,5 +97,6 @@ def _figure(value: float | str | None) -> str:
 
 def _headline(failure: str) -> str:
     """Give the line of a failure that says what it is."""
-    lines = failure.strip().splitlines()
-    return lines[-1 if lines[0].startswith("Traceback") else 0]
+    lines = [line.strip(" |+-") for line in failure.splitlines()]
+    told = [line for line in lines if line]
+    return told[-1 if "Traceback" in told[0] else 0]

@@ -62,6 +62,11 @@ def test_the_page_has_what_was_counted(tmp_path: Path) -> None:
 def test_the_end_of_a_traceback_says_what_it_is(tmp_path: Path) -> None:
     keep(tmp_path, "sqlite", "long", {}, "Traceback (most recent call last):\n  File ...\nValueError: no\n")
     assert "**Failed on sqlite:** ValueError: no" in report.render(SCENARIOS, tmp_path)
+    group = (
+        "  + Exception Group Traceback (most recent call last):\n  |  ...\n    | KeyError: 1\n    +-----\n"
+    )
+    keep(tmp_path, "sqlite", "long", {}, group)
+    assert "**Failed on sqlite:** KeyError: 1" in report.render(SCENARIOS, tmp_path)
 
 
 def test_the_page_of_this_repository_was_generated() -> None:
