@@ -282,3 +282,35 @@ async def test_code_that_blocks_the_loop_can_be_interrupted(registry: Registry) 
     assert (await engine.run("blocking"))["outcome"] == "timed_out"
     assert seen == ["raised"]
     engine.executor.interrupt(asyncio.current_task(), "timed_out")  # no run: nothing happens
+
+
+async def test_the_owner_of_a_group_ends_after_all_of_its_branches(registry: Registry) -> None:
+    ended: list[str] = []
+    problems: list[Any] = []
+
+    async def branch(n: int) -> None:
+        try:
+            await wait.for_(hours=1)
+        finally:
+            for _ in range(n * 5):
+                await asyncio.sleep(0)
+            ended.append(f"branch {n}")
+
+    @task
+    async def owner() -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                for n in range(3):
+                    group.create_task(branch(n))
+        finally:
+            ended.append("owner")
+
+    engine = AsyncEngine(registry)
+    engine.auto_resume = False
+    engine.loop.set_exception_handler(lambda _loop, context: problems.append(context["message"]))
+    engine.start("owner")
+    await engine.until("park")
+    engine.executor.handle({"t": "evict", "run": "run_1", "token": 1})
+    await engine.until("evicted")
+    assert ended == ["branch 0", "branch 1", "branch 2", "owner"]
+    assert problems == []

@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from triggerdev.errors import RunSignal
 from triggerdev.sdk import session as sessions
 from triggerdev.sdk.calls import Call
 from triggerdev.worker.executor.failures import UserExit
@@ -24,7 +25,11 @@ _MEETS = frozenset({asyncio.queues.__file__, asyncio.locks.__file__})
 
 
 class Steps(Coroutine[Any, Any, Any]):
-    """A coroutine of a run, stepped so that a signal of the run is raised in it once, at its next step."""
+    """A coroutine of a run, stepped so that a signal of the run is raised in it once, at its next step.
+
+    One that ends by that signal counts as cancelled: if it had failed, a TaskGroup would cancel the others,
+    and cut short how they clean up.
+    """
 
     __slots__ = ("_coroutine", "_heard", "_session")
 
@@ -40,6 +45,10 @@ class Steps(Coroutine[Any, Any, Any]):
             return self._coroutine.send(value)
         except (SystemExit, KeyboardInterrupt) as error:
             raise UserExit(error) from error
+        except RunSignal as signal:
+            if signal is self._session.signal:
+                raise asyncio.CancelledError from signal
+            raise
 
     def throw(
         self,
@@ -56,6 +65,10 @@ class Steps(Coroutine[Any, Any, Any]):
             return self._coroutine.throw(error)
         except (SystemExit, KeyboardInterrupt) as problem:
             raise UserExit(problem) from problem
+        except RunSignal as signal:
+            if signal is self._session.signal:
+                raise asyncio.CancelledError from signal
+            raise
 
     def close(self) -> None:
         self._coroutine.close()
