@@ -54,7 +54,7 @@ class Loss:
 async def execute(shape: Shape, loss: Loss, **options: Any) -> End:
     """Run a shape to its end, lost on the way where `loss` says so."""
     step_shapes.LEDGER.clear()
-    given: EngineOptions = {"now": NEW_YEAR, "interrupt": loss, **options}  # type: ignore[typeddict-item]  # of Any
+    given: EngineOptions = {"now": NEW_YEAR, "patience": 60, "interrupt": loss, **options}  # type: ignore[typeddict-item]  # of Any
     with registries.use(Registry()):
         define_children()
         task(id="shape")(shape)

@@ -1,4 +1,4 @@
-"""Replay: every task shape of a corpus is lost after each of its operations, and goes on from its record."""
+"""Replay: each shape of a corpus, and generated ones, is lost after each of its operations and goes on."""
 
 import asyncio
 import random
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from tests.reliability.scenario import Plan, Report, Scenario
+from tests.testing.generated import shape_of
 from tests.testing.replaying import ASYNC_SHAPES, CORPUS, End, Loss, Shape, execute
 
 
@@ -21,7 +22,11 @@ class Replays:
         self._shape = shape
         self._rng = rng
         whole = Loss()
-        self._expected = asyncio.run(execute(shape, whole))
+        try:
+            self._expected = asyncio.run(execute(shape, whole))
+        except Exception as error:
+            error.add_note(f"in {shape.__name__}, which nothing had disturbed")
+            raise
         self._operations = whole.operations
 
     def from_every_prefix(self) -> None:
@@ -69,18 +74,20 @@ def _by_chance(rng: random.Random) -> Callable[[int], bool]:
 
 
 def run(plan: Plan) -> Report:
-    """Replay the shapes; the short tier a third of them, chosen by the seed."""
+    """Replay the corpus (the short tier a third of it, chosen by the seed) and programs made by chance."""
     rng = random.Random(plan.seed)
-    chosen = rng.sample(CORPUS, plan.pick(len(CORPUS) // 3, len(CORPUS)))
+    known = rng.sample(CORPUS, plan.pick(len(CORPUS) // 3, len(CORPUS)))
+    made = [shape_of(rng.randrange(2**32)) for _ in range(plan.pick(4, 300))]
     done = []
-    for shape in chosen:
+    for shape in [*known, *made]:
         replays = Replays(shape, rng)
         replays.from_every_prefix()
-        replays.with_many_losses(plan.pick(1, 200))
+        replays.with_many_losses(plan.pick(1, 100 if shape in CORPUS else 5))
         done.append(replays)
     report = Report()
-    report.figures["shapes"] = len(chosen)
-    report.figures["of them coroutines"] = sum(shape in ASYNC_SHAPES for shape in chosen)
+    report.figures["shapes of the corpus"] = len(known)
+    report.figures["of them coroutines"] = sum(shape in ASYNC_SHAPES for shape in known)
+    report.figures["programs made by chance"] = len(made)
     report.figures["prefixes of records, each replayed"] = sum(each.prefixes for each in done)
     report.figures["runs that were lost"] = sum(each.runs for each in done)
     report.figures["losses in all"] = sum(each.losses for each in done)
