@@ -12,9 +12,9 @@ from tests.reliability.servers import KEY, Servers
 from tests.reliability.storm import Storm
 
 _SERVERS = 3
-_RUNS, _KILLS = (400, 10_000), (3, 60)
+_RUNS, _KILLS = (250, 10_000), (3, 60)
 _LEASE, _HEARTBEAT = 2.0, 0.5
-_LONGEST_DOWN = 3.0
+_LONGEST_DOWN = 2.0
 _SLOW_MACHINE = 10.0
 
 

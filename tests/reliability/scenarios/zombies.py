@@ -22,6 +22,7 @@ from tests.reliability.ledger import Entry
 from tests.reliability.scenario import Plan, Report, Scenario
 from tests.reliability.servers import Servers, send
 from triggerdev.dev.folder import StateFolder
+from triggerdev.engine.leases import Leases
 
 _ZOMBIES, _KILLS = (5, 100), (2, 20)
 _TASKS = ("writes", "writes-sync", "ends", "ends-sync", "steps", "waits", "asks", "asks-sync")
@@ -31,7 +32,7 @@ _SLOW_MACHINE = 5.0
 _LONGEST_AFTER = 0.7
 _PATIENCE = 60.0
 _OPEN = ("EXECUTING", "WAITING_TO_RESUME")
-_FEWEST = 3
+_FEWEST, _FEWEST_STOPS = 3, 2
 _MARK = re.compile(r"\b[0-9a-f]{16}\b")
 
 
@@ -77,7 +78,7 @@ async def _run(plan: Plan) -> Report:
     try:
         async with AsyncExitStack() as stack:
             place.devs = [await stack.enter_async_context(servers.serving(number)) for number in range(2)]
-            while sum(len(stop.held) for stop in place.stops) < plan.pick(*_ZOMBIES):
+            while _count_zombies(place) < plan.pick(*_ZOMBIES) or len(place.stops) < _FEWEST_STOPS:
                 await _stop_and_continue(place, len(place.stops))
             deaths = [await _kill_worker(place) for _ in range(plan.pick(*_KILLS))]
             await _until(lambda: place.query(_ANY_OPEN) == [(0,)])
@@ -85,25 +86,31 @@ async def _run(plan: Plan) -> Report:
         report.figures["workers killed"] = len(deaths)
         name = "seconds from a worker's death to the next start of its run, longest"
         report.at_most(name, round(max(deaths), 2), 1.0)
+        if plan.tier == "long":
+            await _wait_for_default_lease(plan, database, report)
     finally:
         database.drop()
     return report
 
 
+def _count_zombies(place: _Place) -> int:
+    return sum(len(stop.held) for stop in place.stops)
+
+
 async def _stop_and_continue(place: _Place, number: int) -> None:
     """Stop one server, all of its processes or only the first, until the other has what it had."""
-    victim = number % 2
+    victim = number // 2 % 2
     dev, api = place.devs[victim], place.devs[victim].api()
-    while len(place.holds(victim)) < _FEWEST:  # the other one may be faster
+    while sum(executes for _, executes in place.holds(victim).values()) < _FEWEST:  # the other may be faster
         for task in place.chance.sample(_TASKS, len(_TASKS)):
             await api.trigger(task, {"number": number})
         await asyncio.sleep(0.2 + place.chance.random())
-    after, pids = len(dev.lines), dev.pids() if number % 4 < 2 else {dev.process.pid}
+    after, pids = len(dev.lines), dev.pids() if number % 2 == 0 else {dev.process.pid}
     send(pids, signal.SIGSTOP)
     try:
         await _until(lambda: all(map(_is_stopped, pids)))
         stop, began = _note_stop(place, victim), time.monotonic()
-        await _until(lambda: _go_on(place, stop))
+        await _until(lambda: _go_on(place, stop, victim))
         place.seconds.append(time.monotonic() - began)
         await asyncio.sleep(_LONGEST_AFTER * place.chance.random() * (number % 3))
     finally:
@@ -129,8 +136,10 @@ def _note_stop(place: _Place, victim: int) -> _Stop:
     return stop
 
 
-def _go_on(place: _Place, stop: _Stop) -> bool:
+def _go_on(place: _Place, stop: _Stop, victim: int) -> bool:
     """Tell if every run that executed has been given to the other server; those that wait come later."""
+    if place.holds(victim).keys() & stop.held.keys():
+        return False
     tokens = dict(place.query("SELECT id, token FROM runs WHERE id = ANY(%s)", list(stop.held)))
     return all(tokens[run] > stop.held[run] for run in stop.executing)
 
@@ -151,20 +160,48 @@ async def _until(check: Callable[[], bool]) -> None:
 
 async def _kill_worker(place: _Place) -> float:
     """Kill the process of a run; gives the seconds until the run's code begins again."""
-    run = await place.devs[0].api().trigger("ends")
-    begun: list[Entry] = []
-
-    def begins(count: int) -> bool:
-        begun[:] = [
-            each for each in ledger.read(place.servers.ledger) if (each.run, each.what) == (run, "begin")
-        ]
-        return len(begun) >= count
-
-    await _until(lambda: begins(1))
+    begun = await _begin(place.servers, place.devs[0])
     killed = time.monotonic_ns()
-    os.kill(begun[0].pid, signal.SIGKILL)
-    await _until(lambda: begins(2))
-    return (begun[1].at - killed) / 1e9
+    os.kill(begun.pid, signal.SIGKILL)
+    again = await _begins(place.servers, begun.run, 2)
+    return (again.at - killed) / 1e9
+
+
+async def _wait_for_default_lease(plan: Plan, database: Database, report: Report) -> None:
+    """Kill a server for good, with the lease that everybody has who chooses none."""
+    default = Leases()
+    folder = plan.folder / "default"
+    folder.mkdir()
+    servers = Servers(
+        folder, PROJECTS / "zombies", 2, database, lease=default.length, heartbeat=default.heartbeat
+    )
+    async with servers.serving(0) as first, servers.serving(1):
+        begun = await _begin(servers, first)
+        while begun.pid not in first.pids():  # the other one was faster
+            begun = await _begin(servers, first)
+        killed = time.monotonic_ns()
+        await first.kill()
+        again = await _begins(servers, begun.run, 2)
+    took = round((again.at - killed) / 1e9, 1)
+    report.at_most("seconds until runs go on after a server's death, default lease", took, 35)
+
+
+async def _begin(servers: Servers, dev: Dev) -> Entry:
+    """Trigger a run; gives what its code writes first."""
+    return await _begins(servers, await dev.api().trigger("ends"), 1)
+
+
+async def _begins(servers: Servers, run: str, count: int) -> Entry:
+    """Wait until the code of a run has begun so many times; gives the last."""
+    found: list[Entry] = []
+
+    def begins() -> bool:
+        lines = ledger.read(servers.ledger)
+        found[:] = [each for each in lines if (each.run, each.what) == (run, "begin")]
+        return len(found) >= count
+
+    await _until(begins)
+    return found[count - 1]
 
 
 def _conclude(place: _Place, report: Report) -> None:
