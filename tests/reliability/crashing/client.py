@@ -92,6 +92,9 @@ class Notebook:
 
 def run(job: Job) -> None:
     """Do a job in this process, until its end or that of the process."""
+    output = os.open(job.folder / "output", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    for stream in (1, 2):
+        os.dup2(output, stream)
     os.environ.pop(_ENV[0], None)
     if job.crash:
         (job.folder / "points").mkdir(exist_ok=True)

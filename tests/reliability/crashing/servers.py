@@ -69,6 +69,7 @@ class Chain:
         self._folder = plan.folder / "points"
         self._seed = plan.seed
         self._is_over = False
+        self._is_served = asyncio.Event()
         self._starts = itertools.count()
         self._acting: list[asyncio.Task[None]] = []
 
@@ -84,6 +85,7 @@ class Chain:
                 task.cancel()
 
     async def _load(self) -> None:
+        await self._is_served.wait()
         for number in itertools.count():
             if self._is_over:
                 return
@@ -106,8 +108,9 @@ class Chain:
         """Have processes below the main one die, each at its point, while that one goes on."""
         folder = self._arm()
         async with self.place.serving(more=_environment(names, nth, folder)) as dev:
+            self._is_served.set()
             reloading = asyncio.create_task(self._repeat(self._reload))
-            await _within(_PATIENCE, lambda: all(len(_lines(folder, name)) >= nth for name in names))
+            await self._within(lambda: all(len(_lines(folder, name)) >= nth for name in names))
             reloading.cancel()
             for name in names:
                 pid = self._hit(name, nth, folder)
@@ -115,7 +118,8 @@ class Chain:
                     self.missed.append(f"{name}, hit {nth}: {len(_lines(folder, name))} times, pid {pid}")
                 else:
                     self.children += 1
-            await self.place.load.until(self.place.load.finished + 1)
+            finished = self.place.load.finished
+            await self._within(lambda: self.place.load.finished > finished)
         self._note(time.monotonic_ns(), dev.process.pid, ledger.KILLED_ALL)  # stopped, to be exact
 
     async def hit_main(self, name: str, nth: int) -> None:
@@ -125,7 +129,7 @@ class Chain:
         async with self.place.serving(ready=False, more=_environment([name], nth, folder)) as dev:
             acting = asyncio.create_task(self._repeat(action, lambda: dev.process.returncode is None))
             self._acting.append(acting)
-            await _within(_PATIENCE, lambda: dev.process.returncode is not None)
+            await self._within(lambda: dev.process.returncode is not None)
             pid = self._hit(name, nth, folder)
             if pid != dev.process.pid or dev.process.returncode != -signal.SIGKILL:
                 self.missed.append(
@@ -153,6 +157,18 @@ class Chain:
     def _note(self, at: int, pid: int, what: str) -> None:
         with self.place.ledger.open("a", encoding="utf-8") as file:
             file.write(Entry(at, 0, pid, "-", 0, 0, what).text())
+
+    async def _within(self, happened: Callable[[], bool]) -> None:
+        """Wait until something has happened, but not for ever; what works beside must not have failed."""
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                while not happened():
+                    for task in self._acting:
+                        if task.done():
+                            task.result()
+                    await asyncio.sleep(_LOOK)
+        except TimeoutError:
+            pass  # the caller sees that it has not
 
     async def _repeat(self, action: Action, go_on: Callable[[], bool] = lambda: True) -> None:
         while go_on():
@@ -255,13 +271,3 @@ def _environment(names: list[str], nth: int, folder: Path) -> dict[str, str]:
 def _lines(folder: Path, name: str) -> list[str]:
     path = folder / name
     return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-
-
-async def _within(seconds: float, happened: Callable[[], bool]) -> None:
-    """Wait until something has happened, but no longer."""
-    try:
-        async with asyncio.timeout(seconds):
-            while not happened():
-                await asyncio.sleep(_LOOK)
-    except TimeoutError:
-        pass  # the caller sees that it has not
