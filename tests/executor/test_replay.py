@@ -2,13 +2,15 @@
 
 import asyncio
 import copy
+import re
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.executor.harness import AsyncEngine, capture, failed, ok, output_of
-from triggerdev import metadata, tags, task, tasks, wait
+from triggerdev import Context, metadata, tags, task, tasks, wait
 from triggerdev.protocol import OpRecord
 from triggerdev.sdk.registry import Registry
 
@@ -157,6 +159,33 @@ async def test_another_operation_than_recorded_ends_the_run_and_names_both(regis
     assert done["error"]["name"] == "NonDeterminismError"
     for part in ("0:0", "trigger 'new-child'", "trigger 'old-child'", "version v1", "test_replay.py:"):
         assert part in message
+
+
+@pytest.mark.parametrize(
+    ("op", "how"),
+    [("0.1:0", "gather"), ("0.0:0", "group"), ("0.s0.1:0", "step")],
+)
+async def test_an_operation_that_is_a_branch_by_itself_is_named_by_the_line_that_waits_for_it(
+    registry: Registry, op: str, how: str
+) -> None:
+    async def gathered() -> None:
+        await asyncio.gather(wait.for_(seconds=1), tasks.trigger("child", 1))  # the line
+
+    @task
+    async def changed(ctx: Context) -> None:
+        if how == "gather":
+            await gathered()
+        elif how == "step":
+            await ctx.step("gathered", gathered)
+        async with asyncio.TaskGroup() as group:  # the line
+            group.create_task(wait.for_(seconds=1))
+
+    record: list[OpRecord] = [{"op": op, "kind": "tags", "target": None, "done": True, "result": {}}]
+    done = await make_engine(registry).run("changed", record=record)
+    message = done["error"]["message"]
+    found = re.search(r"test_replay\.py:(\d+)", message)
+    assert found, message
+    assert "# the line" in Path(__file__).read_text().splitlines()[int(found.group(1)) - 1]
 
 
 async def test_a_replayed_part_is_silent_and_the_rest_is_heard(registry: Registry) -> None:

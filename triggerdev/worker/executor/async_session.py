@@ -20,6 +20,7 @@ from triggerdev.worker.executor.branches import (
     current_branch,
     is_asleep,
     joins_branches,
+    waiting_at,
     waits_for_branches,
 )
 from triggerdev.worker.executor.capture import now_ms
@@ -149,6 +150,18 @@ class AsyncSession(AttemptSession):
         if hasattr(result, "__await__"):
             return await result
         return result
+
+    def user_line(self) -> str | None:
+        """Say where the operation is; one that is a branch by itself is where the one above it waits."""
+        line = super().user_line()
+        path = self.node().path
+        while line is None and "." in path:
+            path = path.rpartition(".")[0]
+            places = [branch for branch in self._branches if _is_at(branch, path)]
+            above = min(places, key=lambda branch: len(branch.node.path), default=None)
+            if above is not None:
+                line = failures.first_user_line(self.project.root, waiting_at(above))
+        return line
 
     # -- operations
 
@@ -442,6 +455,11 @@ class AsyncSession(AttemptSession):
             usage = self.total_usage_ms()
             self.send({"t": "done", "run": self.id, "token": self.token, **outcome, "usage_ms": usage})
             crash_point_after_turn(self._loop, "worker.done_sent")
+
+
+def _is_at(branch: Branch, path: str) -> bool:
+    """Say whether a branch is at a path, or inside a step that it does there."""
+    return branch.node.path == path or branch.node.path.startswith(f"{path}.s")
 
 
 def _nothing() -> None:

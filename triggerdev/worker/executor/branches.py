@@ -171,6 +171,16 @@ def waits_for_branches(branch: Branch, future: Any) -> bool:
     )  # whose streams wait for sockets in an Event
 
 
+def waiting_at(branch: Branch) -> list[tuple[str, int]]:
+    """List the places (file and line) at which a branch that waits stands, the innermost first."""
+    places = []
+    coroutine = _opened(branch.steps)
+    while (frame := getattr(coroutine, "cr_frame", None)) is not None:
+        places.append((frame.f_code.co_filename, frame.f_lineno))
+        coroutine = _opened(coroutine.cr_await)
+    return places[::-1]
+
+
 def _innermost(branch: Branch) -> tuple[Any, Any]:
     """Give the coroutine in which a branch waits, and the one that awaits it."""
     outer, inner = None, _opened(branch.steps)

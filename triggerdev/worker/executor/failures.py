@@ -4,6 +4,7 @@ import linecache
 import os
 import sysconfig
 import traceback
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from triggerdev import errors
@@ -11,6 +12,7 @@ from triggerdev.protocol import ErrorInfo
 from triggerdev.worker.executor.payloads import InputError, OutputError
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) + os.sep  # noqa: PTH120,PTH100 - text of frames
+_BRANCHES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "branches.py")  # noqa: PTH118,PTH120,PTH100 - text of frames
 _LIBRARY = sysconfig.get_paths()["stdlib"] + os.sep
 _MAX_MESSAGE = 1000
 _MAX_FRAMES = 50
@@ -168,16 +170,24 @@ def skips_retry(error: BaseException) -> bool:
     return isinstance(error, final)
 
 
-def user_line(root: str, depth: int = 1) -> str:
-    """Give the innermost line of user code on this thread's stack: "trigger/basic.py:12"."""
+def user_line(root: str) -> str | None:
+    """Give the innermost line of the user's on the stack of this branch or thread: "trigger/basic.py:12"."""
     import sys
 
-    frame: Any = sys._getframe(depth)
+    def frames() -> Iterator[tuple[str, int]]:
+        frame: Any = sys._getframe(1)
+        while frame is not None and frame.f_code.co_filename != _BRANCHES:
+            yield frame.f_code.co_filename, frame.f_lineno
+            frame = frame.f_back
+
+    return first_user_line(root, frames())
+
+
+def first_user_line(root: str, frames: Iterable[tuple[str, int]]) -> str | None:
+    """Give the first of some places (file and line) that is in the user's code."""
     base = os.path.join(os.path.realpath(root), "") if root else ""  # noqa: PTH118 - text of frames
-    while frame is not None:
-        file = frame.f_code.co_filename
+    for file, line in frames:
         if not file.startswith((_PACKAGE, _LIBRARY, "<frozen")) and "site-packages" not in file:
             real = os.path.realpath(file)
-            return f"{real[len(base) :] if base and real.startswith(base) else file}:{frame.f_lineno}"
-        frame = frame.f_back
-    return "an unknown line"
+            return f"{real[len(base) :] if base and real.startswith(base) else file}:{line}"
+    return None

@@ -226,6 +226,10 @@ class AttemptSession(RunSession):
 
     # -- for executors
 
+    def user_line(self) -> str | None:
+        """Say where in the user's code the operation is that is being done: "trigger/basic.py:12"."""
+        return failures.user_line(self.project.root)
+
     def signal_of(self, reason: str) -> errors.RunSignal:
         """Make the signal that ends the run: "cancelled", "timed_out" or "evicted"."""
         limit = (self.start.get("max_duration_ms") or 0) / 1000
@@ -343,7 +347,7 @@ class AttemptSession(RunSession):
         if (recorded["kind"], recorded["target"]) == (kind, target):
             return
         now, before = _name(kind, target), _name(recorded["kind"], recorded["target"])
-        version, line = self.start.get("version") or "unknown", failures.user_line(self.project.root, 2)
+        version, line = self.start.get("version") or "unknown", self.user_line() or "an unknown line"
         self.divergence = errors.NonDeterminismError(
             f"Run {self.id} was replayed (version {version}) and did another operation than before: "
             f"operation {op_id} at {line} is {now}, its record says {before}. The order of waits and "
