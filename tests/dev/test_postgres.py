@@ -1,45 +1,48 @@
 """`trigger dev` on PostgreSQL: which database, which name, and what is said when it cannot be used."""
 
 import asyncio
-import os
 import re
 import shutil
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
-from psycopg import conninfo, sql
+from psycopg import conninfo
 
 from tests.dev.kit import PATIENCE, Dev, clean_environment, start
-from tests.store import postgres_server
+from tests.reliability.database import Database
 
 CONFIG = 'project = "p"\n'
 TASKS = """
+import asyncio
 import os
+from pathlib import Path
 from triggerdev import task
 
 @task
 async def who():
     return {"pid": os.getpid(), "database": os.environ.get("TRIGGER_DATABASE_URL")}
+
+@task
+async def stays(payload):
+    while not Path(payload).exists():
+        await asyncio.sleep(0.01)
+    return os.getpid()
 """
 KEY = "tr_dev_" + "k" * 32
 
 
 @pytest.fixture
-def url() -> Iterator[str]:
+def url(tmp_path: Path) -> Iterator[str]:
     """An empty database on the server that the tests share."""
-    server = postgres_server.shared_url()
-    name = f"triggerdev_test_{os.getpid()}_{os.urandom(4).hex()}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    parts = conninfo.conninfo_to_dict(server)
-    yield f"postgresql://{parts['user']}:{parts['password']}@{parts['host']}:{parts['port']}/{name}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    database = Database("postgres", tmp_path)
+    yield database.url
+    database.drop()
 
 
 def project(folder: Path) -> Path:
@@ -128,6 +131,22 @@ async def test_one_that_was_killed_holds_nothing(tmp_path: Path, url: str) -> No
         await dev.kill()
     async with start(folder, env=env) as dev:
         await dev.api().output("who")
+
+
+async def test_what_executes_when_a_server_is_stopped_goes_on_at_another_at_once(
+    tmp_path: Path, url: str
+) -> None:
+    env = {"TRIGGER_DATABASE_URL": url, "TRIGGER_SECRET_KEY": KEY}
+    async with start(project(tmp_path / "first"), env=env) as first:
+        run = await first.api().trigger("stays", str(tmp_path / "go"))
+        await first.line("run", lambda line: line["run"] == run and line["event"] == "started")
+        async with start(project(tmp_path / "second"), env=env) as second:
+            stopped_at = time.monotonic()
+            await first.stop()
+            await second.line("run", lambda line: line["run"] == run and line["event"] == "resumed")
+            assert time.monotonic() - stopped_at < 20  # the lease would have lasted for 30 s
+            (tmp_path / "go").touch()
+            assert (await second.api().result(run))["output"] in second.pids()
 
 
 def test_a_wrong_password_is_said_without_showing_it(tmp_path: Path, url: str) -> None:
