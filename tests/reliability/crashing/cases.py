@@ -66,6 +66,8 @@ def run(case: Case) -> Outcome:
         case.database.watch()
     if _finish(outcome, replace(job, rounds=rounds, crash="")):
         outcome.problems += promises.find_broken(case.database, case.folder)
+    if not outcome.problems and isinstance(case.database, PostgresDatabase):
+        case.database.drop()
     return outcome
 
 

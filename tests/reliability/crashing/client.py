@@ -34,7 +34,7 @@ from triggerdev.testing.worker import InProcessWorker
 
 START = 1_767_225_600_000 + 30 * 60_000  # 2026-01-01T00:30:00Z
 MINUTE, HOUR = 60_000, 3_600_000
-SECONDS = 60  # of real time, for all that a process does
+SECONDS = 240  # of real time, for all that a process does
 ITEMS, STREAMS = 9, 3
 SITTERS = 4
 SIMPLE = ("family", "sleeper", "sleeper-sync", "retried", "errand", "mailbox", "hopeless", "patient")

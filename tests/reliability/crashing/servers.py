@@ -21,7 +21,7 @@ from tests.reliability.storm import Storm
 CLIENTS = 20
 ITEMS = 12
 _WAVE = 60
-_PATIENCE = 60  # seconds in which a point must be reached
+_PATIENCE = 150  # seconds in which a point must be reached
 _LOOK = 0.02
 _RELOAD_EVERY = 0.5
 

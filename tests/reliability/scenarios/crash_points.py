@@ -26,6 +26,7 @@ def run(plan: Plan) -> Report:
         where = f"{outcome.case.point}, hit {outcome.case.nth}"
         report.failures += [f"{where}: {problem} ({outcome.case.folder})" for problem in outcome.problems]
     reached |= asyncio.run(servers.run(plan, hits, report))
+    report.figures["points"] = len(points.of_store(plan.store))
     report.must_be("points never reached", len(points.of_store(plan.store) - reached), 0)
     return report
 
@@ -35,7 +36,12 @@ def _cases(plan: Plan, hits: tuple[int, ...]) -> list[Case]:
     wanted = [(name, nth) for name in sorted(points.of_engine(plan.store)) for nth in points.hits(name, hits)]
     return [
         Case(
-            name, nth, plan.seed, plan.folder / f"{name}-{nth}", url, f"triggerdev_crash_{plan.seed}_{number}"
+            name,
+            nth,
+            plan.seed,
+            plan.folder / f"{name}-{nth}",
+            url,
+            f"triggerdev_test_crash_{plan.seed}_{number}",
         )
         for number, (name, nth) in enumerate(wanted)
     ]
