@@ -236,3 +236,29 @@ async def test_a_schedule_runs_over_a_dst_change(kit: EngineKit) -> None:
         for message in kit.worker.heard("start"):
             fired.append(_json.loads(message["run"]["payload"])["json"]["timestamp"])
     assert fired == ["2026-03-29T01:00:00.000Z", "2026-03-30T00:30:00.000Z", "2026-03-31T00:30:00.000Z"]
+
+
+async def test_a_slot_runs_once_though_the_clock_is_set_back(kit: EngineKit, worker: Worker) -> None:
+    await kit.activate(scheduled("*/10 * * * *"))
+    await kit.advance("10m")
+    await kit.advance("10m")
+    kit.clock.advance(-15 * MINUTE)
+    await kit.restart(activate=False)
+    await kit.activate(scheduled("*/10 * * * *"))
+    assert (await the_schedule(kit)).next_at == START + 10 * MINUTE
+    await kit.advance("5m")
+    await kit.advance("10m")
+    assert await count(kit) == 2
+    await kit.advance("10m")
+    assert await count(kit) == 3
+
+
+async def test_a_schedule_goes_on_after_a_year_that_never_was(kit: EngineKit, worker: Worker) -> None:
+    await kit.activate(scheduled("*/10 * * * *"))
+    kit.clock.advance(365 * DAY)
+    await kit.advance(0)
+    kit.clock.advance(-365 * DAY)
+    await kit.restart(activate=False)
+    await kit.activate(scheduled("*/10 * * * *"))
+    await kit.advance("10m")
+    assert await count(kit) == 2

@@ -11,9 +11,12 @@ from triggerdev.engine import cron
 from triggerdev.engine.commands.trigger import Origin, trigger
 from triggerdev.engine.context import Context
 from triggerdev.engine.model import Schedule, TriggerItem
+from triggerdev.engine.store.protocol import IdempotencyRow
 from triggerdev.protocol import Manifest, ScheduleInfo, TaskInfo
 
 _UPCOMING = 10
+_REMEMBERED_MS = 2 * 86_400_000  # a slot that has run, should the clock be set back
+_NO_TASK = ""  # whose keys retention deletes once they have expired
 
 
 def register(ctx: Context, manifest: Manifest, environment: str) -> None:
@@ -40,11 +43,24 @@ def _applies(info: ScheduleInfo | None, environment: str) -> bool:
 def _declare(ctx: Context, task: TaskInfo, info: ScheduleInfo, known: Schedule | None) -> None:
     cron.check(info["cron"], info["timezone"])
     if known is not None and (known.cron, known.timezone) == (info["cron"], info["timezone"]):
-        ctx.wake_at(known.next_at)
+        _catch_clock(ctx, known)
         return
     digest = hashlib.sha256(task["id"].encode()).hexdigest()[:21]
     schedule = known or Schedule(f"sched_{digest}", task["id"], info["cron"], info["timezone"])
     schedule.cron, schedule.timezone = info["cron"], info["timezone"]
+    _schedule_next(ctx, schedule)
+
+
+def _catch_clock(ctx: Context, schedule: Schedule) -> None:
+    """Let a schedule go on as it is, unless its next slot is so far away because the clock was set back."""
+    following = cron.next_slot(schedule.cron, schedule.timezone, ctx.now)
+    if following is not None and (schedule.next_at is None or following < schedule.next_at):
+        _schedule_next(ctx, schedule)
+    else:
+        ctx.wake_at(schedule.next_at)
+
+
+def _schedule_next(ctx: Context, schedule: Schedule) -> None:
     schedule.next_at = cron.next_slot(schedule.cron, schedule.timezone, ctx.now)
     ctx.tx.put_schedule(schedule)
     ctx.wake_at(schedule.next_at)
@@ -60,16 +76,18 @@ def fire_due(ctx: Context) -> None:
     for schedule in ctx.tx.due_schedules(ctx.now):
         if schedule.task in ctx.tasks.tasks:
             _fire(ctx, schedule)
-        schedule.next_at = cron.next_slot(schedule.cron, schedule.timezone, ctx.now)
-        ctx.tx.put_schedule(schedule)
-        ctx.wake_at(schedule.next_at)
+        _schedule_next(ctx, schedule)
 
 
 def _fire(ctx: Context, schedule: Schedule) -> None:
     assert schedule.next_at is not None
     slot = cron.latest_missed(schedule.cron, schedule.timezone, schedule.next_at, ctx.now)
+    pair = _NO_TASK, f"slot/{schedule.id}/{slot}"
+    if ctx.tx.get_keys([pair]):
+        return  # it ran before the clock was set back
     item = TriggerItem(schedule.task, payload(schedule, slot), "application/super+json")
-    trigger(ctx, item, Origin(schedule_id=schedule.id))
+    made = trigger(ctx, item, Origin(schedule_id=schedule.id))
+    ctx.tx.put_keys([IdempotencyRow(*pair, made.id, ctx.now + _REMEMBERED_MS)])
     schedule.last_at = slot
     ctx.crash_points("schedule")
 
