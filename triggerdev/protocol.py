@@ -87,13 +87,24 @@ class ChildResult(TypedDict, total=False):
 
 
 class OpRecord(TypedDict):
-    """One durable operation of an attempt, as it is recorded. `result` is there when `done` is true."""
+    """One durable operation of an attempt, as it is recorded. `result` is there when `done` is true.
+
+    The result of a refused one is `{"error", "error_kind"}`, as in the Reply. `heard`: see Op. `at`: when
+    what it waited for came about.
+    """
 
     op: str
     kind: str
     target: str | None
     done: bool
     result: NotRequired[Any]
+    heard: NotRequired[list[str]]
+    at: NotRequired[int]
+
+
+def is_refusal(result: Any) -> bool:
+    """Say whether a recorded result is that of an operation which was refused."""
+    return isinstance(result, dict) and "error_kind" in result
 
 
 class RetryInfo(TypedDict, total=False):
@@ -271,7 +282,12 @@ class LeaseLost(TypedDict):
 
 
 class Op(TypedDict):
-    """Do and record one durable operation; `id` pairs the Reply."""
+    """Do and record one durable operation; `id` pairs the Reply.
+
+    `heard`: which results the code has taken since the operation before this one, in order: an id; "+" and an
+    id, in the same turn of the loop as the one before; "-" and an id, given up by its waiter. Not there if
+    it has taken all that were outstanding, in the order in which it asked, as code without branches does.
+    """
 
     t: Literal["op"]
     id: int
@@ -281,6 +297,7 @@ class Op(TypedDict):
     kind: str
     target: str | None
     args: dict[str, Any]
+    heard: NotRequired[list[str]]
 
 
 class Park(TypedDict):

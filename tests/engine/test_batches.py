@@ -208,7 +208,7 @@ async def test_a_batch_that_is_only_triggered_is_all_or_nothing(kit: EngineKit, 
     assert "1 of 2 items could not be triggered; item 1: Task 'nope' not found" in reply["error"]
     assert kit.query("SELECT count(*) FROM runs") == [(1,)]
     assert kit.query("SELECT count(*) FROM batches") == [(0,)]
-    reply = await worker.op(parent, "0:0", "batch_trigger", "job", items=wire("job", "job"))
+    reply = await worker.op(parent, "0:1", "batch_trigger", "job", items=wire("job", "job"))
     assert (reply["result"]["run_count"], len(reply["result"]["runs"])) == (2, 2)
 
 

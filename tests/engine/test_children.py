@@ -138,7 +138,7 @@ async def test_runs_that_would_wait_for_each_other_are_refused(kit: EngineKit, w
 
 async def test_a_batch_whose_keys_find_who_waits_for_it_is_refused(kit: EngineKit, worker: Worker) -> None:
     first = await kit.start("child", None, idempotencyKey="k")
-    items = [{"task": "other"}]
+    items: list[dict[str, object]] = [{"task": "other"}]
     await worker.op(first, "0:0", "batch_trigger_and_wait", "other", items=items, idempotency_key="b")
     await worker.park(first, "0:0")
     second = (await worker.started())["id"]
@@ -156,16 +156,28 @@ async def test_a_batch_whose_keys_find_who_waits_for_it_is_refused(kit: EngineKi
 
 async def test_a_child_that_cannot_be_triggered_is_told_to_its_parent(kit: EngineKit, worker: Worker) -> None:
     parent = await kit.start("job")
-    for kind in ("trigger", "trigger_and_wait"):
-        reply = await worker.op(parent, "0:0", kind, "chlid")
+    for branch, kind in enumerate(("trigger", "trigger_and_wait")):
+        reply = await worker.op(parent, f"0.{branch}:0", kind, "chlid")
         assert reply["error_kind"] == "UnknownTaskError"
         assert "'child'" in reply["error"]
-        reply = await worker.op(parent, "0:0", kind, "child", payload="x" * 3_145_729)
+        reply = await worker.op(parent, f"0.{branch}:1", kind, "child", payload="x" * 3_145_729)
         assert "payload" in reply["error"]
-        reply = await worker.op(parent, "0:0", kind, "child", options={"delay": "soon"})
+        reply = await worker.op(parent, f"0.{branch}:2", kind, "child", options={"delay": "soon"})
         assert "Invalid delay" in reply["error"]
     assert kit.query("SELECT count(*) FROM runs") == [(1,)]
-    assert kit.query("SELECT count(*) FROM ops") == [(0,)]
+
+
+async def test_what_was_refused_stays_refused_in_a_replay(kit: EngineKit, worker: Worker) -> None:
+    run = await kit.start("job")
+    first = await worker.op(run, "0:0", "trigger", "later")
+    assert first["error_kind"] == "UnknownTaskError"
+    again = await worker.op(run, "0:0", "trigger", "child")  # such as one that a new version has
+    assert (again["error_kind"], again["error"]) == (first["error_kind"], first["error"])
+    assert kit.query("SELECT count(*) FROM runs") == [(1,)]
+    await worker.lost(run)
+    (recorded,) = (await worker.started(run))["record"]
+    assert (recorded["op"], recorded["done"]) == ("0:0", True)
+    assert recorded["result"] == {name: first[name] for name in ("error", "error_kind")}
 
 
 async def test_a_parent_that_fails_leaves_its_children_alone(kit: EngineKit, worker: Worker) -> None:

@@ -136,7 +136,7 @@ async def test_an_evicted_run_starts_from_its_record(kit: EngineKit, worker: Wor
     assert (started["attempt"], started["resumed"]) == (1, True)
     assert started["record"] == [
         {"op": "0:0", "kind": "trigger", "target": "child", "done": True, "result": child},
-        {"op": "0:1", "kind": "wait", "target": None, "done": True, "result": None},
+        {"op": "0:1", "kind": "wait", "target": None, "done": True, "result": None, "at": START + SECOND},
     ]
 
 
@@ -329,3 +329,73 @@ async def test_tokens_are_listed_by_status_key_tag_and_time(kit: EngineKit) -> N
     assert await ids(idempotency_key="a") == [a]
     assert await ids(tags=["blue"]) == [b]
     assert await ids(created_from=START + 1, created_to=START + 1) == [b]
+
+
+async def woken_without_a_slot(kit: EngineKit, worker: Worker) -> str:
+    """Give a run that stands parked at the worker and queues for its slot, as its wait is over."""
+    run = await kit.start()
+    await worker.wait_parked(run, "0.0:0", SECOND)
+    worker.room["async"] = 0
+    await kit.advance("2s")
+    assert await kit.status(run) is Status.PENDING
+    return run
+
+
+async def test_a_run_may_end_while_it_queues_for_its_slot(kit: EngineKit, worker: Worker) -> None:
+    run = await woken_without_a_slot(kit, worker)
+    await worker.ok(run, 1)
+    assert await kit.status(run) is Status.COMPLETED
+    worker.room["async"] = 9
+    kit.engine.pump()
+    await kit.settled()
+    assert [m["t"] for m in worker.heard() if m.get("run") == run] == []
+
+
+async def test_a_run_may_fail_and_retry_while_it_queues_for_its_slot(kit: EngineKit, worker: Worker) -> None:
+    run = await woken_without_a_slot(kit, worker)
+    await worker.fail(run)
+    assert await kit.status(run) is Status.RETRYING
+    worker.room["async"] = 9
+    await kit.advance(HOUR)
+    started = await worker.started(run)
+    assert (started["attempt"], started["record"]) == (2, [])
+
+
+async def test_an_operation_is_done_while_its_run_queues_for_its_slot(kit: EngineKit, worker: Worker) -> None:
+    run = await woken_without_a_slot(kit, worker)
+    assert (await worker.op(run, "0.1:0", "trigger", "child"))["result"]
+    worker.room["async"] = 9
+    kit.engine.pump()
+    resumed = await worker.next("resume", run)
+    assert [op["op"] for op in resumed["ops"]] == ["0.0:0"]
+
+
+async def test_who_has_let_go_of_a_woken_run_cannot_end_it(kit: EngineKit, worker: Worker) -> None:
+    run = await woken_without_a_slot(kit, worker)
+    token = worker.tokens[run]
+    await worker.evicted(run)
+    await worker.say({"t": "done", "run": run, "token": token, "outcome": "ok", "output": "1"})
+    assert await kit.status(run) is Status.PENDING
+
+
+async def test_results_come_in_the_order_in_which_they_came_about(kit: EngineKit, worker: Worker) -> None:
+    run = await kit.start()
+    for branch, seconds in enumerate((3, 1, 2)):
+        await worker.op(run, f"0.{branch}:0", "wait", None, for_ms=seconds * SECOND)
+    await worker.park(run, *(f"0.{branch}:0" for branch in range(3)))
+    worker.room["async"] = 0
+    await kit.advance("1m")
+    worker.room["async"] = 1
+    kit.engine.pump()
+    resumed = await worker.next("resume", run)
+    assert [op["op"] for op in resumed["ops"]] == ["0.1:0", "0.2:0", "0.0:0"]
+
+
+async def test_what_the_code_had_heard_comes_back_with_the_record(kit: EngineKit, worker: Worker) -> None:
+    run = await kit.start()
+    await worker.op(run, "0.0:0", "wait_token", "approval", timeout_ms=None)
+    heard = ["-0.0:0"]
+    await worker.say({**worker.op_message(run, "0:0", "tags", tags=["late"]), "heard": heard})
+    await worker.lost(run)
+    started = await worker.started(run)
+    assert [op.get("heard") for op in started["record"]] == [None, heard]

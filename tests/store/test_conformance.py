@@ -224,7 +224,7 @@ def test_listings_go_both_ways(store: Store) -> None:
 
 def test_operations(store: Store) -> None:
     put(store, a_run("1"), a_run("2"))
-    first = an_op("1", "0:0", 1, due_at=5)
+    first = an_op("1", "0:0", 1, due_at=5, heard=["-0:9", "0:8"])
     second = an_op("1", "0:1", 2, ref="token_1", target=ODD.replace("\x00", ""))
     done = an_op("2", "0:0", 1, done=True, result={"a": ODD})
     with store.write() as tx:
@@ -236,9 +236,9 @@ def test_operations(store: Store) -> None:
         assert tx.due_ops(5, 9) == [first]
         assert tx.pending_ops(["token_1", "token_2"]) == [second]
         assert tx.next_due(with_schedules=False) == 5
-        tx.complete_ops([replace(second, result=[1])])
+        tx.complete_ops([replace(second, result=[1], done_at=6)])
         assert tx.pending_ops(["token_1"]) == []
-        assert [op.result for op in tx.take_fresh_ops("run_1", 1)] == [[1]]
+        assert [(op.result, op.done_at) for op in tx.take_fresh_ops("run_1", 1)] == [([1], 6)]
         assert tx.take_fresh_ops("run_1", 1) == []
         tx.delete_ops(["run_1"])
         assert tx.get_ops("run_1", 1) == []

@@ -5,7 +5,8 @@ trigger -+--------------------->-+-> PENDING --claim--> EXECUTING --complete/fai
                                        ^  |               |   |
                                        |  '--expire       |   '--retry--> RETRYING --claim--> EXECUTING
                                        '----wake---- WAITING <--park
-A lost lease puts EXECUTING back to PENDING: the same attempt goes on from its record.
+A lost lease puts EXECUTING back to PENDING: the same attempt goes on from its record. What was parked may end
+before it is claimed: a run that was woken ends from PENDING as from WAITING.
 """
 
 from enum import StrEnum
@@ -32,7 +33,7 @@ class Event(StrEnum):
 
 _S = Status
 _E = Event
-_HELD = (_S.EXECUTING, _S.WAITING)
+_HELD = (_S.EXECUTING, _S.WAITING, _S.PENDING)
 
 TABLE: dict[tuple[Status, Event], Status] = {
     (_S.DELAYED, _E.DUE): _S.PENDING,

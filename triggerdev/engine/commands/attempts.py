@@ -92,7 +92,7 @@ def start_message(ctx: Context, run: Run) -> RunStart:
         "depth": run.depth,
         "is_test": run.is_test,
         "is_replay": run.is_replay,
-        "record": [op_record(op) for op in ops],
+        "record": [replayed_record(op) for op in ops],
     }
     if run.resuming:
         message["resumed"] = True
@@ -107,11 +107,26 @@ def op_record(op: OpRow) -> OpRecord:
     return record
 
 
+def replayed_record(op: OpRow) -> OpRecord:
+    """Describe a recorded operation for a replay, with what gives it its place in time."""
+    record = op_record(op)
+    if op.heard is not None:
+        record["heard"] = op.heard
+    if op.done_at is not None:
+        record["at"] = op.done_at
+    return record
+
+
 def holder(ctx: Context, message: Message) -> Run | None:
-    """Find the run that a message speaks of, if the sender still holds its lease."""
+    """Find the run that a message speaks of, if the sender still holds its lease.
+
+    It does so too while a run that it keeps parked was woken and queues for its slot.
+    """
     run = ctx.find(message["run"])
     if run is None or run.token != message["token"]:
         return None
+    if run.status is Status.PENDING:
+        return run if run.resuming and run.worker is not None else None
     held = run.status is Status.EXECUTING or run.status is Status.WAITING
     return run if held else None
 
@@ -146,7 +161,7 @@ def _failed(ctx: Context, run: Run, message: dict[str, Any]) -> None:
     run.error = error
     run.machine = retry.larger_machine(run, error, policy) or run.machine
     run.worker = None
-    run.ready = False
+    run.ready = run.resuming = False
     run.due_at = again
     if run.has_ops:
         ctx.tx.delete_ops([run.id])

@@ -65,6 +65,7 @@ def complete_op(ctx: Context, op: OpRow, result: Any) -> None:
     """Record an operation's result and bring it to its run: in place if it executes, else by waking it."""
     op.done = True
     op.result = result
+    op.done_at = ctx.now if op.due_at is None else op.due_at
     ctx.tx.complete_ops([op])
     run = ctx.find(op.run_id)
     if run is None or run.attempt != op.attempt:

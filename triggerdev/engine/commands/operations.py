@@ -41,12 +41,13 @@ def record(ctx: Context, message: Message, worker: str) -> None:
     if run is None or run.cancel_requested:
         reply.update(error="The run is no longer this worker's.", error_kind="stale")
         return
-    try:
-        row = _known(ctx, run, message) or _perform(ctx, run, message)
-    except errors.EngineError as error:
-        reply.update(error=str(error), error_kind=type(error).__name__)
-        return
-    reply.update({"result": row.result} if row.done else {"pending": True})
+    row = _known(ctx, run, message) or _perform(ctx, run, message)
+    if not row.done:
+        reply["pending"] = True
+    elif protocol.is_refusal(row.result):
+        reply.update(row.result)
+    else:
+        reply["result"] = row.result
 
 
 def _known(ctx: Context, run: Run, message: Message) -> OpRow | None:
@@ -56,10 +57,10 @@ def _known(ctx: Context, run: Run, message: Message) -> OpRow | None:
 
 
 def _perform(ctx: Context, run: Run, message: Message) -> OpRow:
-    perform = _KINDS.get(message["kind"])
-    if perform is None:
-        raise errors.InvalidOptionError(f"{message['kind']!r} is no operation of this engine.")
-    effect = perform(ctx, run, message.get("target"), message["args"])
+    try:
+        effect = _effect(ctx, run, message)
+    except errors.EngineError as error:  # recorded: a replay must see it fail, too
+        effect = Effect({"error": str(error), "error_kind": type(error).__name__})
     row = OpRow(
         run_id=run.id,
         attempt=run.attempt,
@@ -71,6 +72,7 @@ def _perform(ctx: Context, run: Run, message: Message) -> OpRow:
         result=effect.result,
         ref=effect.ref,
         due_at=effect.due_at,
+        heard=message.get("heard"),
     )
     ctx.tx.insert_ops([row])
     ctx.wake_at(effect.due_at)
@@ -79,6 +81,13 @@ def _perform(ctx: Context, run: Run, message: Message) -> OpRow:
         run.has_ops = True
         ctx.save(run)
     return row
+
+
+def _effect(ctx: Context, run: Run, message: Message) -> Effect:
+    perform = _KINDS.get(message["kind"])
+    if perform is None:
+        raise errors.InvalidOptionError(f"{message['kind']!r} is no operation of this engine.")
+    return perform(ctx, run, message.get("target"), message["args"])
 
 
 def _wait(ctx: Context, run: Run, target: str | None, args: dict[str, Any]) -> Effect:

@@ -140,6 +140,7 @@ class MemoryTx(MemoryRetention):
 
     def take_fresh_ops(self, run_id: str, attempt: int) -> list[OpRow]:
         fresh = [op for op in self.get_ops(run_id, attempt) if (run_id, attempt, op.op) in self._now.fresh]
+        fresh.sort(key=lambda op: op.done_at or 0)
         for op in fresh:
             del self._unit.change("fresh")[run_id, attempt, op.op]
         return fresh
@@ -158,7 +159,7 @@ class MemoryTx(MemoryRetention):
             key = op.run_id, op.attempt, op.op
             if key in table:
                 kept = frozen(table[key])
-                kept.done, kept.due_at, kept.result = True, None, frozen(op).result
+                kept.done, kept.due_at, kept.result, kept.done_at = True, None, frozen(op).result, op.done_at
                 table[key] = kept
                 self._unit.change("fresh")[key] = True
 

@@ -87,4 +87,4 @@ def _is_batch_needed(tables: Tables, batch_id: str, now: int) -> bool:
 def _is_token_needed(tables: Tables, token_id: str, now: int) -> bool:
     end = tables.tokens[token_id].idempotency_expires_at
     made = [op.result for op in tables.ops.values() if op.kind == "create_token"]
-    return (end is not None and now < end < _NO_END) or any(each["id"] == token_id for each in made)
+    return (end is not None and now < end < _NO_END) or any(each.get("id") == token_id for each in made)

@@ -73,6 +73,6 @@ def _replaced(row: Row, *pairs: tuple[str | None, str | None]) -> Row:
     return tuple(by_identity.get(id(value), value) for value in row)
 
 
-new_op, op = rows.new_op, rows.op
+new_op, completed_op, op = rows.new_op, rows.completed_op, rows.op
 new_batch, batch = rows.new_batch, rows.batch
 new_schedule, schedule = rows.new_schedule, rows.schedule

@@ -147,7 +147,7 @@ class PostgresTx(PostgresRetention):
         self._many("insert_op", map(convert.new_op, ops))
 
     def complete_ops(self, ops: Sequence[OpRow]) -> None:
-        self._many("complete_op", ((_json.dumps(op.result), op.run_id, op.attempt, op.op) for op in ops))
+        self._many("complete_op", map(convert.completed_op, ops))
 
     def pending_ops(self, refs: Sequence[str]) -> list[OpRow]:
         return list(map(convert.op, self.rows("pending_ops", list(refs))))

@@ -26,7 +26,11 @@ Kind = Literal["runs", "batches", "tokens"]
 
 @dataclass(slots=True)
 class OpRow:
-    """A recorded operation. `ref`: the run, batch or token it waits for; `due_at`: when it ends by time."""
+    """A recorded operation.
+
+    `ref`: the run, batch or token it waits for; `due_at`: when it ends by time. `heard`: what the code had
+    heard before it asked for this one (`protocol.Op`). `done_at`: when what it waited for came about.
+    """
 
     run_id: str
     attempt: int
@@ -38,6 +42,8 @@ class OpRow:
     result: Any = None
     ref: str | None = None
     due_at: int | None = None
+    heard: list[str] | None = None
+    done_at: int | None = None
 
 
 @dataclass(slots=True)

@@ -146,7 +146,15 @@ def run(row: tuple[Any, ...]) -> Run:
 
 def new_op(op: OpRow) -> tuple[Any, ...]:
     result = _json.dumps(op.result) if op.done else None
-    return (op.run_id, op.attempt, op.op, op.n, op.kind, op.target, op.done, result, op.ref, op.due_at, False)
+    heard = None if op.heard is None else _json.dumps(op.heard)
+    return (
+        *(op.run_id, op.attempt, op.op, op.n, op.kind, op.target, op.done, result, op.ref, op.due_at),
+        *(False, heard, op.done_at),
+    )
+
+
+def completed_op(op: OpRow) -> tuple[Any, ...]:
+    return (_json.dumps(op.result), op.done_at, op.run_id, op.attempt, op.op)
 
 
 @_checked
@@ -154,7 +162,7 @@ def op(row: tuple[Any, ...]) -> OpRow:
     values = list(row[:10])
     values[6] = row[6] == 1
     values[7] = _value(row[7])
-    return OpRow(*values)
+    return OpRow(*values, _value(row[11]), row[12])
 
 
 def new_batch(b: Batch, idempotency_expires_at: int | None) -> tuple[Any, ...]:

@@ -103,13 +103,14 @@ SELECT * FROM ops WHERE run_id = %s AND attempt = %s AND op = %s
 WITH taken AS (
   UPDATE ops SET fresh = false WHERE run_id = %s AND attempt = %s AND fresh RETURNING *
 )
-SELECT * FROM taken ORDER BY n
+SELECT * FROM taken ORDER BY done_at, n
 
 -- name: insert_op
-INSERT INTO ops VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+INSERT INTO ops VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 
 -- name: complete_op
-UPDATE ops SET done = true, fresh = true, result = %s, due_at = NULL WHERE run_id = %s AND attempt = %s AND op = %s
+UPDATE ops SET done = true, fresh = true, result = %s, due_at = NULL, done_at = %s
+WHERE run_id = %s AND attempt = %s AND op = %s
 
 -- name: pending_ops
 -- Runs are locked first: whoever changes a run's operations holds its lock already.

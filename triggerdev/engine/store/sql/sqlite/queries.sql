@@ -91,16 +91,17 @@ SELECT * FROM ops WHERE run_id = ? AND attempt = ? ORDER BY n
 SELECT * FROM ops WHERE run_id = ? AND attempt = ? AND op = ?
 
 -- name: fresh_ops
-SELECT * FROM ops INDEXED BY ops_fresh WHERE run_id = ? AND attempt = ? AND fresh = 1 ORDER BY n
+SELECT * FROM ops INDEXED BY ops_fresh WHERE run_id = ? AND attempt = ? AND fresh = 1 ORDER BY done_at, n
 
 -- name: forget_fresh_ops
 UPDATE ops INDEXED BY ops_fresh SET fresh = 0 WHERE run_id = ? AND attempt = ? AND fresh = 1
 
 -- name: insert_op
-INSERT INTO ops VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO ops VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: complete_op
-UPDATE ops SET done = 1, fresh = 1, result = ?, due_at = NULL WHERE run_id = ? AND attempt = ? AND op = ?
+UPDATE ops SET done = 1, fresh = 1, result = ?, due_at = NULL, done_at = ?
+WHERE run_id = ? AND attempt = ? AND op = ?
 
 -- name: pending_ops
 SELECT * FROM ops WHERE done = 0 AND ref IS NOT NULL AND ref IN (SELECT value FROM json_each(?))

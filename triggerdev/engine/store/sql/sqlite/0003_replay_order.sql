@@ -1,0 +1,4 @@
+-- What a replay needs to give results in the order in which the code heard them.
+
+ALTER TABLE ops ADD COLUMN heard TEXT;
+ALTER TABLE ops ADD COLUMN done_at INTEGER;
