@@ -159,10 +159,10 @@ def completed_op(op: OpRow) -> tuple[Any, ...]:
 
 @_checked
 def op(row: tuple[Any, ...]) -> OpRow:
-    values = list(row[:10])
+    values = [*row[:10], _value(row[11]), row[12]]
     values[6] = row[6] == 1
     values[7] = _value(row[7])
-    return OpRow(*values, _value(row[11]), row[12])
+    return OpRow(*values)
 
 
 def new_batch(b: Batch, idempotency_expires_at: int | None) -> tuple[Any, ...]:
