@@ -415,3 +415,29 @@ def test_a_signal_is_raised_inside_a_plain_step(registry: Registry) -> None:
         signal.signal(signal.SIGUSR1, previous)
     assert seen == ["timed out"]
     assert engine.record == []
+
+
+def test_async_hooks_of_a_plain_function_have_steps(registry: Registry) -> None:
+    calls: list[str] = []
+
+    async def fetch(text: str) -> str:
+        await asyncio.sleep(0)
+        calls.append(text)
+        return text
+
+    async def around(ctx: Context, next: Callable[[], Any]) -> None:
+        await ctx.step("before", fetch, "before")
+        await next()
+        await asyncio.gather(ctx.step("after", fetch, "after"), ctx.step("too", fetch, "too"))
+
+    @task(middleware=around)
+    def shop(ctx: Context) -> str:
+        return ctx.step.sync("run", str, "run")
+
+    engine = SyncEngine(registry)
+    assert output_of(engine.run("shop")) == "run"
+    assert calls == ["before", "after", "too"]
+    assert {op["target"] for op in engine.record} == {"before", "run", "after", "too"}
+    again = SyncEngine(registry)
+    assert output_of(again.run("shop", record=copy.deepcopy(engine.record))) == "run"
+    assert (len(calls), again.sent("op")) == (3, [])

@@ -61,15 +61,16 @@ class Record:
     """
 
     __slots__ = (
-        *("_changes", "_left", "_live", "_ops", "_places", "_steps"),
+        *("_below", "_changes", "_left", "_live", "_ops", "_places", "_steps"),
         *("main_started", "metadata", "tags"),
     )
 
     def __init__(self, ops: Iterable[OpRecord]) -> None:
         self._ops: dict[str, OpRecord] = {}
-        self._left: dict[str, int] = {}
+        self._left: dict[str, int] = {}  # by branch
+        self._below: dict[str, int] = {}  # by branch, with those below it
         self._live: set[str] = set()
-        self._steps: set[str] = set()
+        self._steps: dict[str, set[str]] = {}  # branches inside of steps
         self._changes: dict[str, list[tuple[int, int]]] = {}
         self._places: dict[str, int] = {}
         self.main_started = False
@@ -87,9 +88,7 @@ class Record:
         is_of_branch = is_branch(path)
         self.main_started = self.main_started or is_of_branch
         if is_of_branch and number.isdigit():
-            self._left[path] = self._left.get(path, 0) + 1
-            if "s" in path:
-                self._steps.update(_prefixes(path))
+            self._count(path, 1)
         self._note_state(op)
 
     def _note_state(self, op: OpRecord) -> None:
@@ -99,16 +98,23 @@ class Record:
         elif op["kind"] == protocol.TAGS and self.tags is None:
             self.tags = result.get("before")
 
+    def _count(self, path: str, more: int) -> None:
+        """Add operations to those that a branch has ahead, or take some away."""
+        self._left[path] = self._left.get(path, 0) + more
+        if not self._left[path]:
+            del self._left[path]
+        for prefix in _prefixes(path):
+            self._below[prefix] = self._below.get(prefix, 0) + more
+            if more > 0 and prefix.rpartition(".")[2].startswith("s"):
+                self._steps.setdefault(prefix, set()).add(path)
+
     def take(self, op_id: str) -> OpRecord | None:
         """Give what is recorded under an id, once."""
         op = self._ops.pop(op_id, None) if self._ops else None
         if op is not None and self._left:
             path, _, number = op_id.partition(":")
-            left = self._left.get(path, 0) if number.isdigit() else 0
-            if left > 1:
-                self._left[path] = left - 1
-            elif left:
-                del self._left[path]
+            if number.isdigit() and path in self._left:
+                self._count(path, -1)
         return op
 
     def go_live(self, path: str) -> None:
@@ -118,28 +124,22 @@ class Record:
 
     def is_replaying(self, path: str) -> bool:
         """Say whether a branch, or one below it, still has recorded operations ahead."""
-        if not self._left or path in self._live:
-            return False
-        below = f"{path}."
-        return path in self._left or any(other.startswith(below) for other in self._left)
+        return bool(self._left) and path not in self._live and self._below.get(path, 0) > 0
 
     def enter_step(self, path: str, step: str) -> None:
         """Note that a step is done: again, if its branch went on after it, that is, if it had failed."""
         if path in self._left:
-            self._left[step] = self._left.get(step, 0) + 1
-            self._steps.add(step)
+            self._count(step, 1)
 
     def leave_step(self, step: str) -> None:
         """Forget what is recorded inside a step that is over."""
-        if step in self._steps:
-            below = f"{step}."
-            for path in [path for path in self._left if path == step or path.startswith(below)]:
-                del self._left[path]
+        for path in self._steps.pop(step, ()):
+            self.leave_branch(path)
 
     def leave_branch(self, path: str) -> None:
         """Forget what is recorded for a branch that has ended without it."""
-        if self._left:
-            self._left.pop(path, None)
+        if path in self._left:
+            self._count(path, -self._left[path])
 
     def left_in(self, path: str) -> list[OpRecord]:
         """List the operations of a branch that were not replayed."""

@@ -1,6 +1,7 @@
 """An attempt whose function is plain: it blocks on its channel, and signals interrupt only user code."""
 
 import asyncio
+import contextvars
 import inspect
 import threading
 from collections.abc import Callable, Iterator
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from triggerdev.worker.executor.sync_executor import SyncExecutor
 
 T = TypeVar("T")
+_NODE: contextvars.ContextVar[tuple[object, Node]] = contextvars.ContextVar("triggerdev_node")
+_NOWHERE: tuple[object, None] = (None, None)
 
 
 class SyncSession(AttemptSession):
@@ -31,7 +34,6 @@ class SyncSession(AttemptSession):
         super().__init__(executor.project, executor.channel, executor.sink, start)
         self.attempt = Attempt(self, plan)
         self._executor = executor
-        self._node = self.main
         self._thread = threading.get_ident()
         self._in_user_code = False
         self._is_receiving = False
@@ -39,18 +41,30 @@ class SyncSession(AttemptSession):
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def node(self) -> Node:
-        return self._node
+        session, node = _NODE.get(_NOWHERE)
+        return node if session is self and node is not None else self.main
 
     def operating_node(self) -> Node:
         if threading.get_ident() != self._thread:
             raise errors.ContextError(
                 "Durable operations belong to the task's own code: do them there, not in another thread."
             )
-        return self._node
+        return self.node()
 
     def set_node(self, node: Node) -> Node:
-        previous, self._node = self._node, node
+        previous = self.node()
+        _NODE.set((self, node))
         return previous
+
+    def _make_task(
+        self, loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any
+    ) -> "asyncio.Task[Any]":
+        """Make the asyncio tasks of hooks (a task factory): those that one starts are branches of it."""
+        if asyncio.current_task(loop) is not None:
+            context = options.get("context") or contextvars.copy_context()
+            context.run(self.set_node, self.node().child())
+            options["context"] = context
+        return asyncio.Task(coroutine, loop=loop, **options)
 
     # -- interrupting
 
@@ -177,6 +191,7 @@ class SyncSession(AttemptSession):
     def _own_loop(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
+            self._loop.set_task_factory(self._make_task)
         return self._loop
 
     def close(self) -> None:
