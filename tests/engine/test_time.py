@@ -149,3 +149,47 @@ async def test_the_engine_s_own_timer_needs_no_tick(tmp_path: Path) -> None:
     async with asyncio.timeout(5):
         assert await started == made.id
     await engine.stop()
+
+
+class Machine:
+    """A machine whose clock can be set."""
+
+    def __init__(self) -> None:
+        self.passed = 0
+        self.wall_ahead = START * 1_000_000
+
+    def make_clock(self) -> SystemClock:
+        return SystemClock(lambda: self.passed + self.wall_ahead, lambda: self.passed)
+
+    def sleep(self, ms: int) -> None:
+        self.passed += ms * 1_000_000
+
+    def set_clock(self, by_ms: int) -> None:
+        self.wall_ahead += by_ms * 1_000_000
+
+
+@pytest.mark.parametrize("jump", [HOUR, -HOUR, 365 * DAY, -365 * DAY, 5000, -5000])
+def test_the_clock_leaves_jumps_out(jump: int, caplog: pytest.LogCaptureFixture) -> None:
+    machine = Machine()
+    clock = machine.make_clock()
+    machine.sleep(MINUTE)
+    machine.set_clock(jump)
+    assert clock.now() == START + MINUTE
+    assert f"set {'forward' if jump > 0 else 'back'} by {abs(jump) // 1000} s" in caplog.text
+    machine.sleep(MINUTE)
+    assert clock.now() == START + 2 * MINUTE
+    machine.set_clock(-jump)
+    assert clock.now() == START + 2 * MINUTE
+    assert machine.make_clock().now() == START + 2 * MINUTE
+
+
+def test_the_clock_follows_small_corrections_but_never_goes_back(caplog: pytest.LogCaptureFixture) -> None:
+    machine = Machine()
+    clock = machine.make_clock()
+    machine.set_clock(900)
+    assert clock.now() == START + 900
+    machine.set_clock(-500)
+    assert clock.now() == START + 900
+    machine.sleep(600)
+    assert clock.now() == START + 1000
+    assert caplog.text == ""
