@@ -60,7 +60,7 @@ WHERE ready AND queue = %s AND concurrency_key = %s AND (score, seq) > (%s, %s) 
 ORDER BY queue, concurrency_key, score, seq LIMIT %s FOR UPDATE SKIP LOCKED
 
 -- name: due_runs
-SELECT * FROM runs WHERE due_at <= %s ORDER BY due_at LIMIT %s FOR UPDATE SKIP LOCKED
+SELECT * FROM runs WHERE due_at <= %s ORDER BY due_at, seq LIMIT %s FOR UPDATE SKIP LOCKED
 
 -- name: executing_runs
 SELECT * FROM runs WHERE status = 'EXECUTING' AND (%s::text IS NULL OR worker = %s) ORDER BY id LIMIT %s FOR UPDATE
@@ -119,7 +119,8 @@ WHERE NOT ops.done AND ops.ref = ANY(%s::text[]) ORDER BY ops.run_id, ops.n FOR 
 
 -- name: due_ops
 SELECT ops.* FROM ops JOIN runs ON runs.id = ops.run_id
-WHERE NOT ops.done AND ops.due_at <= %s ORDER BY ops.due_at LIMIT %s FOR UPDATE OF runs, ops SKIP LOCKED
+WHERE NOT ops.done AND ops.due_at <= %s ORDER BY ops.due_at, ops.run_id, ops.attempt, ops.op
+LIMIT %s FOR UPDATE OF runs, ops SKIP LOCKED
 
 -- name: delete_ops
 DELETE FROM ops WHERE run_id = ANY(%s::text[])
@@ -225,7 +226,8 @@ ORDER BY created_at DESC, id DESC LIMIT 1
 UPDATE tokens SET status = %s, completed_at = %s, output = %s, output_type = %s, output_is_error = %s WHERE id = %s
 
 -- name: due_tokens
-SELECT * FROM tokens WHERE status = 'WAITING' AND timeout_at <= %s ORDER BY timeout_at LIMIT %s FOR UPDATE SKIP LOCKED
+SELECT * FROM tokens WHERE status = 'WAITING' AND timeout_at <= %s ORDER BY timeout_at, id
+LIMIT %s FOR UPDATE SKIP LOCKED
 
 -- name: token_filter
 (%(status)s::text[] IS NULL OR status = ANY(%(status)s::text[]))

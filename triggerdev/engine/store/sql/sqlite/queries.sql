@@ -52,7 +52,7 @@ WHERE ready = 1 AND queue = ? AND concurrency_key = ? AND (score, seq) > (?, ?)
 ORDER BY score, seq LIMIT ?
 
 -- name: due_runs
-SELECT * FROM runs WHERE due_at IS NOT NULL AND due_at <= ? ORDER BY due_at LIMIT ?
+SELECT * FROM runs WHERE due_at IS NOT NULL AND due_at <= ? ORDER BY due_at, seq LIMIT ?
 
 -- name: executing_runs
 SELECT * FROM runs WHERE status = 'EXECUTING' AND (?1 IS NULL OR worker = ?1) LIMIT ?2
@@ -110,7 +110,8 @@ SELECT * FROM ops WHERE done = 0 AND ref IS NOT NULL AND ref IN (SELECT value FR
 SELECT 1 FROM ops WHERE done = 0 AND ref IS NOT NULL LIMIT 1
 
 -- name: due_ops
-SELECT * FROM ops WHERE done = 0 AND due_at IS NOT NULL AND due_at <= ? ORDER BY due_at LIMIT ?
+SELECT * FROM ops WHERE done = 0 AND due_at IS NOT NULL AND due_at <= ?
+ORDER BY due_at, run_id, attempt, op LIMIT ?
 
 -- name: delete_ops
 DELETE FROM ops WHERE run_id IN (SELECT value FROM json_each(?))
@@ -195,7 +196,7 @@ UPDATE tokens SET status = ?, completed_at = ?, output = ?, output_type = ?, out
 
 -- name: due_tokens
 SELECT * FROM tokens WHERE status = 'WAITING' AND timeout_at IS NOT NULL AND timeout_at <= ?
-ORDER BY timeout_at LIMIT ?
+ORDER BY timeout_at, id LIMIT ?
 
 -- name: token_filter
 (:status IS NULL OR status IN (SELECT value FROM json_each(:status)))
