@@ -195,8 +195,15 @@ async def _kill_everything(dev: Dev) -> None:
 
 def _memory(dev: Dev) -> int:
     """Add up the bytes of all processes; what they share is divided among them."""
-    found = (_PSS.search((Path("/proc") / str(pid) / "smaps_rollup").read_text()) for pid in dev.pids())
-    return sum(int(match[1]) * 1024 for match in found if match)
+    return sum(_share_of(pid) for pid in dev.pids())
+
+
+def _share_of(pid: int) -> int:
+    try:
+        match = _PSS.search((Path("/proc") / str(pid) / "smaps_rollup").read_text())
+    except (FileNotFoundError, ProcessLookupError):
+        return 0  # it has just ended
+    return int(match[1]) * 1024 if match else 0
 
 
 SCENARIO = Scenario(
