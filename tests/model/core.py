@@ -2,17 +2,18 @@
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from triggerdev import errors
 from triggerdev.engine.clock import IdSource
 from triggerdev.engine.commands import finish
 from triggerdev.engine.context import Context, Effects
-from triggerdev.engine.model import Run, RunFilter, TokenFilter
+from triggerdev.engine.model import LogEntry, Run, RunFilter, TokenFilter
 from triggerdev.engine.store.protocol import Store, Tx
 from triggerdev.engine.tasks import TaskTable
 
+Row = TypeVar("Row", Run, LogEntry)
 Command = Callable[[Context], Any]
 START = 1_767_225_600_000  # 2026-01-01T00:00:00Z
 _ALL = 10_000
@@ -88,14 +89,15 @@ class Core:
                 "keys": tx.get_keys(names.keys),
                 "schedules": tx.schedules(),
                 "workers": sorted(tx.expired_workers(_FOREVER)),
-                "logs": [replace(entry, seq=0) for run in runs for entry in tx.read_logs(run.id, 0, _ALL)],
+                "logs": [_unnumbered(entry) for run in runs for entry in tx.read_logs(run.id, 0, _ALL)],
                 "due": [tx.next_due(with_schedules=with_schedules) for with_schedules in (True, False)],
             }
 
 
-def _unnumbered(run: Run) -> Run:
-    """Leave a run's number out: a store may leave gaps after a transaction that was rolled back."""
-    return replace(run, seq=0)
+def _unnumbered(row: Row) -> Row:
+    """Leave a row's number out: a store may leave gaps after a transaction that was rolled back."""
+    row.seq = 0
+    return row
 
 
 def _plain(answer: Any) -> Any:

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tests.model.commands import COMMANDS, QUESTIONS
 from tests.model.core import Core, Names
+from tests.simulation.watched import WatchedStore
 from tests.store.backends import make_backend
 from triggerdev import _json
 from triggerdev.engine.model import Run, RunFilter, Status, TokenFilter
-from triggerdev.engine.store.memory import MemoryStore
 from triggerdev.protocol import Manifest, TaskInfo
 
 MEMORY = Path("/dev/shm")  # a disk in memory, where there is one: thousands of commits, none to be kept
@@ -95,7 +95,8 @@ class Comparison:
     def __init__(self, seed: int, stores: Sequence[str], succeeded: Counter[str]) -> None:
         self.folder = Path(tempfile.mkdtemp(dir=MEMORY if MEMORY.is_dir() else None))
         self.backends = {name: make_backend(name, self.folder) for name in stores}
-        self.model = Core(MemoryStore(), seed)
+        self._rows = WatchedStore()
+        self.model = Core(self._rows, seed)
         self.others = {name: Core(backend.make(), seed) for name, backend in self.backends.items()}
         self.names = Names([], [(each, key) for each in TASKS for key in KEYS], TOKENS)
         self.succeeded = succeeded
@@ -146,10 +147,8 @@ class Comparison:
             core.restart()
 
     def runs(self, *statuses: Status) -> list[Run]:
-        """Give the model's runs that have one of the statuses, oldest first."""
-        with self.model.store.read() as tx:
-            found = tx.list_runs(RunFilter(), 10_000, None, None)
-        return [run for run in reversed(found) if not statuses or run.status in statuses]
+        """Give the model's runs that have one of the statuses, oldest first; they are not to be changed."""
+        return [run for run in self._rows.tables.runs.values() if not statuses or run.status in statuses]
 
 
 def assert_equal(here: Any, there: Any, what: str) -> None:
@@ -376,7 +375,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(pick=picks, kind=st.sampled_from(["done", "park", "evicted"]), worker=workers)
     def say_something_stale(self, pick: int, kind: str, worker: str) -> None:
         run = self.pick(pick)
-        run.token -= 1
+        run = replace(run, token=run.token - 1)
         self.say("stale", run, worker, t=kind, outcome="ok", output="1", ops=["0:0"])
 
     @rule(pick=picks)

@@ -2,6 +2,18 @@
 
 from tests.model.machine import TOKENS, StoreMachine
 
+EVERY_KIND = {
+    *("activate", "trigger", "replay", "reschedule", "cancel", "add_tags", "change_metadata", "count_up"),
+    *("create_batch", "add_items", "create_token", "complete_token", "claim", "tick"),
+    *("recover", "sweep", "clean"),
+    *("park", "evicted", "lost", "stale", "logs", "done crashed"),
+    *(f"done {outcome}" for outcome in ("ok", "failed", "timed_out", "cancelled")),
+    *(f"{kind} accepted" for kind in ("wait", "wait_token", "create_token", "complete_token", "trigger")),
+    *(f"{kind} accepted" for kind in ("trigger_and_wait", "batch_trigger", "batch_trigger_and_wait")),
+    *(f"{kind} accepted" for kind in ("tags", "metadata", "step")),
+    *("list_runs", "list_tokens", "children", "retrieve_batch", "find_token"),
+}
+
 
 def tour(machine: StoreMachine) -> None:
     """Do everything once in an order in which it succeeds."""

@@ -26,11 +26,15 @@ class WatchedTx(MemoryTx):
 
 
 class WatchedStore(MemoryStore):
-    """The store in memory, which lets the checks look at its tables."""
+    """The store in memory, which lets others look at its tables: rows that they must not change."""
 
     @property
     def tables(self) -> Tables:
         return self._committed
+
+
+class SharedWatchedStore(WatchedStore):
+    """One that servers share."""
 
     @contextlib.contextmanager
     def write(self) -> Iterator[Tx]:

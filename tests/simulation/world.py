@@ -12,7 +12,7 @@ from tests.simulation.clients import Clients
 from tests.simulation.faults import HOUR, MINUTE, SECOND, Faults
 from tests.simulation.server import SWEEP_MS, Job, Link, Server
 from tests.simulation.versions import FINAL_VERSION, VERSIONS, activate, limits_of
-from tests.simulation.watched import WatchedStore
+from tests.simulation.watched import SharedWatchedStore
 from tests.simulation.worker import SimWorker
 from triggerdev.engine.clock import IdSource
 from triggerdev.engine.model import Status
@@ -44,7 +44,7 @@ class World:
         self._trace: deque[tuple[int, str, tuple[Any, ...]]] = deque(maxlen=remember)
         self._trouble_at = 0
         self.ids = IdSource(random.Random(seed))
-        self.store = WatchedStore()
+        self.store = SharedWatchedStore()
         self.checks = Checks(self, self.store)
         self.faults = Faults(self)
         self.version = 0
