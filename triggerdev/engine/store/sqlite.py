@@ -71,8 +71,7 @@ class SqliteStore:
             yield SqliteTx(connection)
             connection.execute("COMMIT")
         except BaseException as error:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+            _roll_back(connection)
             if isinstance(error, opening.FAILURES):
                 raise opening.explain(error, self.path) from error
             raise
@@ -84,11 +83,12 @@ class SqliteStore:
         try:
             self._reader.execute("BEGIN")
             yield SqliteTx(self._reader)
-        except opening.FAILURES as error:
-            raise opening.explain(error, self.path) from error
-        finally:
-            if self._reader.in_transaction:
-                self._reader.execute("COMMIT")
+            self._reader.execute("COMMIT")
+        except BaseException as error:
+            _roll_back(self._reader)
+            if isinstance(error, opening.FAILURES):
+                raise opening.explain(error, self.path) from error
+            raise
 
     def close(self) -> None:
         """Close the connections and give the lock back; safe to call twice."""
@@ -99,6 +99,13 @@ class SqliteStore:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    """End a transaction without a trace; of a damaged file, even that may fail."""
+    if connection.in_transaction:
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
 
 
 class SqliteTx(SqliteRetention):

@@ -10,7 +10,7 @@ from triggerdev._crash import crash_point
 from triggerdev.engine.store import sqlfile
 from triggerdev.engine.store.rows import DamagedRowError
 
-FAILURES = (sqlite3.Error, OSError, UnicodeEncodeError, DamagedRowError)
+FAILURES = (sqlite3.Error, OSError, UnicodeError, DamagedRowError)
 _CHECKPOINT_PAGES = 4000  # 16 MB
 _LARGEST_LOG = 64 * 1024 * 1024  # what the write-ahead log shrinks to after a long reader
 _OF_A_VALUE = frozenset(
@@ -54,7 +54,6 @@ def connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(
         path, isolation_level=None, check_same_thread=False, cached_statements=256, timeout=30
     )
-    connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA cache_size = -65536")
     connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
@@ -75,6 +74,7 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
     files = sqlfile.migrations("sqlite")
     found, newest = version(connection), max(files)
     _refuse_others(connection, path, found, newest)
+    connection.execute("PRAGMA journal_mode = WAL")  # the file keeps it
     scripts = [sqlfile.read("sqlite", name) for number, name in files.items() if number > found]
     if scripts:
         connection.executescript(
@@ -139,7 +139,12 @@ def damaged(error: object, path: Path) -> errors.StorageDamagedError:
 
 def _is_damage(error: BaseException, code: int | None) -> bool:
     """Tell damage from a busy file: a page, a row, a text or the schema cannot be what was written."""
-    if isinstance(error, DamagedRowError) or code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+    if isinstance(error, DamagedRowError | UnicodeDecodeError) or code in (
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+    ):
+        return True
+    if isinstance(error, sqlite3.IntegrityError):  # with one writer, only an index that lies can cause it
         return True
     return isinstance(error, sqlite3.OperationalError) and code in (None, sqlite3.SQLITE_ERROR)
 
