@@ -1,11 +1,14 @@
 """A server that stood still for longer than its lease: what it had goes on elsewhere, and it learns of it."""
 
+import psycopg
 import pytest
 
 from tests.engine.kit import MINUTE, SECOND, EngineKit
 from tests.postgres.conftest import LEASES
 from tests.postgres.test_servers import without_room
+from tests.store.backends import SCHEMA
 from triggerdev import errors
+from triggerdev.engine import sharing
 from triggerdev.engine.commands import timers
 from triggerdev.engine.leases import Leases
 from triggerdev.engine.model import Status
@@ -121,6 +124,32 @@ async def test_one_that_had_no_database_gives_the_others_time_to_show_that_they_
     await second.engine.sweep()
     assert await second.status(run) is Status.EXECUTING
     assert first.worker.heard() == []
+
+
+async def test_a_transaction_that_stands_still_in_a_pipeline_is_ended_with_its_locks(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, postgres_url: str
+) -> None:
+    first, second = pair
+    await without_room(second)
+    await first.start()
+    await without_room(first)
+    connection = psycopg.connect(postgres_url, application_name="triggerdev", autocommit=True)
+    stands_still = connection.pgconn
+    stands_still.enter_pipeline_mode()
+    query = f"SELECT id FROM {SCHEMA}.workers WHERE id = 'wa' FOR KEY SHARE"
+    for each in ("BEGIN", query):
+        stands_still.send_query_params(each.encode(), None)
+    stands_still.send_flush_request()
+    stands_still.flush()
+    for _ in ("BEGIN", None, query):
+        stands_still.get_result()
+    first.clock.advance(LEASE_MS + SECOND)
+    await second.engine.sweep()
+    assert ("wa",) in first.query("SELECT id FROM workers")
+    monkeypatch.setattr(sharing, "STALLED_SECONDS", 0.0)
+    while ("wa",) in first.query("SELECT id FROM workers"):
+        await second.engine.sweep()
+    connection.close()
 
 
 def test_a_heartbeat_is_at_most_a_third_of_the_lease() -> None:

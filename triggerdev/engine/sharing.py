@@ -17,6 +17,7 @@ from triggerdev.engine.watch import Watch
 
 _log = logging.getLogger(__name__)
 POLL_SECONDS = 1.0
+STALLED_SECONDS = 20.0  # no transaction takes that long
 LOOK_AGAIN_SECONDS = 5.0  # how long a caller who waits for a change trusts that the news of it will come
 
 Submit = Callable[[Callable[[Context], Any]], "asyncio.Future[Any]"]
@@ -67,9 +68,12 @@ class Sharing:
             more, self._renewed_at = await self._submit(lambda ctx: self._sweep(ctx, workers))
 
     def _sweep(self, ctx: Context, workers: list[str]) -> tuple[bool, float]:
-        until = ctx.now + self._leases.length_ms
+        tx, until = cast("SharedTx", ctx.tx), ctx.now + self._leases.length_ms
+        # A server renews its leases by the same connection: one whose transaction lasts longer has lost them.
+        if ended := tx.end_stalled(min(STALLED_SECONDS, self._leases.length)):
+            _log.warning("%d transactions of servers that stand still were ended", ended)
         for worker in workers:
-            if not cast("SharedTx", ctx.tx).renew_lease(worker, until):
+            if not tx.renew_lease(worker, until):
                 ctx.effects.disowned.add(worker)
         ctx.crash_points("sweep")
         now = time.monotonic()

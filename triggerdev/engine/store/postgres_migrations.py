@@ -37,6 +37,7 @@ def migrate(connection: Connection, schema: str, where: str) -> tuple[int, list[
         with connection.transaction():
             connection.execute("SET LOCAL lock_timeout = '60s'")
             connection.execute("SET LOCAL statement_timeout = 0")
+            connection.execute("SET LOCAL application_name = 'triggerdev migration'")  # may take its time
             connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
             found = _prepare(connection, schema)
             if found > newest:

@@ -239,6 +239,10 @@ class PostgresTx(PostgresRetention):
         self._leases_held.pop(worker, None)
         self._write("put_worker", worker, lease_until)
 
+    def end_stalled(self, seconds: float) -> int:
+        """End other servers' transactions that have been open for so long; returns how many there were."""
+        return len(self.rows("end_stalled", seconds))
+
     def renew_lease(self, worker: str, until: int) -> bool:
         self._leases_held.pop(worker, None)
         return self._write("renew_lease", until, worker) > 0

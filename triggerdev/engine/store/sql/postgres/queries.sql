@@ -188,6 +188,13 @@ WHERE worker IS NOT NULL AND status <> 'EXECUTING' AND (%s::text IS NULL OR work
 -- name: put_worker
 INSERT INTO workers VALUES (%s, %s) ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until
 
+-- name: end_stalled
+-- A server that stands still may hold locks: no timeout ends a transaction that waits for the rest of a pipeline.
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()
+  AND application_name = current_setting('application_name')
+  AND backend_xid IS NOT NULL AND xact_start < clock_timestamp() - make_interval(secs => %s)
+
 -- name: renew_lease
 UPDATE workers SET lease_until = %s WHERE id = %s AND lease_until > 0
 
