@@ -70,15 +70,19 @@ class Core:
     def _context(self, tx: Tx) -> Context:
         return Context(tx, self.now, self._ids, self._rng, self.tasks)
 
-    def state(self, names: Names) -> dict[str, Any]:
-        """Read everything that can be seen through the protocol; some of it only writers may ask for."""
+    def state(self, names: Names, among: set[str] | None = None) -> dict[str, Any]:
+        """Read everything that can be seen through the protocol; some of it only writers may ask for.
+
+        With `among`, operations and log lines only of these runs.
+        """
         with self.store.write() as tx:
             runs = tx.list_runs(RunFilter(), _ALL, None, None)
+            asked = [run for run in runs if among is None or run.id in among]
             return {
                 "runs": [_unnumbered(run) for run in runs],
                 "ops": {
                     run.id: [op for n in range(run.attempt + 1) for op in tx.get_ops(run.id, n)]
-                    for run in runs
+                    for run in asked
                 },
                 "batches": {
                     name: (batch, tx.batch_items(name), tx.batch_errors(name))
@@ -89,7 +93,7 @@ class Core:
                 "keys": tx.get_keys(names.keys),
                 "schedules": tx.schedules(),
                 "workers": sorted(tx.expired_workers(_FOREVER)),
-                "logs": [_unnumbered(entry) for run in runs for entry in tx.read_logs(run.id, 0, _ALL)],
+                "logs": [_unnumbered(entry) for run in asked for entry in tx.read_logs(run.id, 0, _ALL)],
                 "due": [tx.next_due(with_schedules=with_schedules) for with_schedules in (True, False)],
             }
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.model import comparing
-from tests.model.machine import StoreMachine, difference
+from tests.model.comparison import difference
+from tests.model.machine import StoreMachine
 from tests.model.tour import EVERY_KIND, tour
 from tests.store.backends import make_backend
 

@@ -1,6 +1,7 @@
 """Every kind of command once, in an order in which each succeeds."""
 
-from tests.model.machine import TOKENS, StoreMachine
+from tests.model.comparison import TOKENS
+from tests.model.machine import StoreMachine
 
 EVERY_KIND = {
     *("activate", "trigger", "replay", "reschedule", "cancel", "add_tags", "change_metadata", "count_up"),
