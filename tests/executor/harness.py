@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from triggerdev.protocol import Message, OpRecord, WorkerSettings
+from triggerdev.protocol import Message, OpRecord, WorkerSettings, is_refusal
 from triggerdev.sdk.registry import Registry
 from triggerdev.worker.executor import AsyncExecutor, Project, SyncExecutor, install_capture
 
@@ -58,20 +58,26 @@ class Engine:
     def reply_to(self, message: Message) -> Message:
         """Do an operation once and answer it."""
         reply: Message = {key: message[key] for key in ("id", "run", "token")} | {"t": "reply"}
-        refusal = self.refuse.get(message["kind"])
-        if refusal is not None:
-            return reply | {"error": refusal[1], "error_kind": refusal[0]}
+        if self.refuse.get(message["kind"], ("",))[0] == "stale":
+            return reply | {"error": "not yours", "error_kind": "stale"}
         known = [record for record in self.record if record["op"] == message["op"]]
         record = known[0] if known else self._perform(message)
-        return reply | ({"result": record["result"]} if record["done"] else {"pending": True})
+        if not record["done"]:
+            return reply | {"pending": True}
+        return reply | (record["result"] if is_refusal(record["result"]) else {"result": record["result"]})
 
     def _perform(self, message: Message) -> OpRecord:
         kind, target = message["kind"], message["target"]
         record: OpRecord = {"op": message["op"], "kind": kind, "target": target, "done": True}
+        if "heard" in message:
+            record["heard"] = message["heard"]
         if kind in ("wait", "wait_token", "trigger_and_wait", "batch_trigger_and_wait"):
             record["done"] = False
         self._made = message["op"]
         record["result"] = self._result(kind, target, message["args"])
+        if kind in self.refuse:
+            record["done"] = True
+            record["result"] = {"error": self.refuse[kind][1], "error_kind": self.refuse[kind][0]}
         self.record.append(record)
         return record
 
@@ -126,6 +132,11 @@ class Engine:
         for record in done:
             record["done"] = True
         return done
+
+
+def in_any_order(record: list[OpRecord]) -> list[str]:
+    """A record without its order, which branches may change."""
+    return sorted(str(sorted({**op, "heard": None}.items())) for op in record)
 
 
 def start_message(task: str, payload: Any = None, **fields: Any) -> Message:

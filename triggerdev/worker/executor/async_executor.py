@@ -11,6 +11,7 @@ from triggerdev.sdk import http
 from triggerdev.worker.executor.async_session import AsyncSession, PendingOp
 from triggerdev.worker.executor.branches import Branch, follow
 from triggerdev.worker.executor.capture import LogSink
+from triggerdev.worker.executor.pacing import Pacing
 from triggerdev.worker.executor.project import Channel, Project
 from triggerdev.worker.executor.session import cannot_start
 
@@ -33,6 +34,8 @@ class AsyncExecutor:
         self.loop = asyncio.get_running_loop()
         self.sink = LogSink(channel, self.loop)
         self.candidates: set[AsyncSession] = set()
+        self.replaying: set[Pacing] = set()
+        self.turns = 0
         self.grace_seconds = GRACE_SECONDS
         self.flush_seconds = FLUSH_SECONDS
         self.patience_seconds = PATIENCE_SECONDS
@@ -80,18 +83,20 @@ class AsyncExecutor:
         self._asked[number] = (session, entry, is_awaited)
         crash_point("worker.operation_unsent")
         crash_point_after_turn(self.loop, "worker.operation_sent")
-        session.send(
-            {
-                "t": "op",
-                "id": number,
-                "run": session.id,
-                "token": session.token,
-                "op": entry.op,
-                "kind": entry.kind,
-                "target": entry.target,
-                "args": args,
-            }
-        )
+        message: Message = {
+            "t": "op",
+            "id": number,
+            "run": session.id,
+            "token": session.token,
+            "op": entry.op,
+            "kind": entry.kind,
+            "target": entry.target,
+            "args": args,
+        }
+        heard = session.pacing.hearing.take(entry.op, is_awaited)
+        if heard is not None:
+            message["heard"] = heard
+        session.send_operation(message)
 
     def finished(self, session: AsyncSession) -> None:
         """Forget a run that has ended."""
@@ -169,6 +174,10 @@ class AsyncExecutor:
             )
 
     def _after_turn(self) -> None:
+        self.turns += 1
+        if self.replaying:
+            for pacing in list(self.replaying):
+                pacing.act()
         if self.candidates:
             for session in list(self.candidates):
                 session.try_park()

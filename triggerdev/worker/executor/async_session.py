@@ -24,6 +24,8 @@ from triggerdev.worker.executor.branches import (
     waits_for_branches,
 )
 from triggerdev.worker.executor.capture import now_ms
+from triggerdev.worker.executor.course import Course, has_place, is_flush
+from triggerdev.worker.executor.pacing import Pacing
 from triggerdev.worker.executor.record import MAIN, Node
 from triggerdev.worker.executor.session import STALE, WAIT_TYPES, AttemptSession, refusal
 
@@ -56,9 +58,12 @@ class AsyncSession(AttemptSession):
         self.pending: dict[str, PendingOp] = {}
         self.parked = False
         self.attempt = Attempt(self, plan)
-        self._executor = executor
+        self.executor = self._executor = executor
+        self.branches: set[Branch] = set()
+        self.pacing = Pacing(self, Course(start.get("record") or ()))
         self._loop = executor.loop
-        self._branches: set[Branch] = set()
+        self._outbox: list[Message] = []
+        self._has_rung = False
         self._unanswered = 0
         self._calm = 0
         self._outcome: Message | None = None
@@ -88,19 +93,19 @@ class AsyncSession(AttemptSession):
 
     def adopt(self, branch: Branch) -> None:
         """Count an asyncio task as a branch of the run."""
-        self._branches.add(branch)
+        self.branches.add(branch)
         branch.add_done_callback(self._branch_done, context=NO_RUN)
 
     def _branch_done(self, branch: "asyncio.Task[Any]") -> None:
         assert isinstance(branch, Branch)
-        self._branches.discard(branch)
+        self.branches.discard(branch)
         self.record.leave_branch(branch.node.path)
         if self.signal is not None and not branch.cancelled():
             branch.exception()  # the signal that ended it is no news, also where nobody awaits the branch
         self.stir()
         if branch is self._main_branch:
             self._outcome = self._outcome_of(branch)
-        if self._outcome is not None and not self.ended and (self.signal is None or not self._branches):
+        if self._outcome is not None and not self.ended and (self.signal is None or not self.branches):
             self._finish(self._outcome)
 
     def _outcome_of(self, branch: Branch) -> Message:
@@ -157,7 +162,7 @@ class AsyncSession(AttemptSession):
         path = self.node().path
         while line is None and "." in path:
             path = path.rpartition(".")[0]
-            places = [branch for branch in self._branches if _is_at(branch, path)]
+            places = [branch for branch in self.branches if _is_at(branch, path)]
             above = min(places, key=lambda branch: len(branch.node.path), default=None)
             if above is not None:
                 line = failures.first_user_line(self.project.root, waiting_at(above))
@@ -167,20 +172,40 @@ class AsyncSession(AttemptSession):
 
     async def perform(self, op_id: str, kind: str, target: str | None, args: dict[str, Any] | None) -> Any:
         entry = PendingOp(op_id, kind, target, self._loop.create_future())
+        pacing = self.pacing
         if args is None:
+            pacing.ask(op_id)
             self._add_pending(entry)
         else:
             self._unanswered += 1
             self._executor.ask(self, entry, args)
         try:
-            return await entry.future
+            result = await entry.future
+        except asyncio.CancelledError:
+            pacing.hearing.give_up(op_id)
+            raise
+        except Exception:
+            pacing.hearing.note(op_id, self._executor.turns)
+            raise
         finally:
             self.pending.pop(op_id, None)
+        pacing.hearing.note(op_id, self._executor.turns)
+        return result
 
-    def post(self, op_id: str, kind: str, args: dict[str, Any]) -> None:
-        self._executor.ask(
-            self, PendingOp(op_id, kind, None, self._loop.create_future()), args, is_awaited=False
-        )
+    async def turn(self, op_id: str) -> None:
+        if has_place(op_id) or is_flush(op_id):
+            await self.pacing.turn(op_id)
+
+    def send_operation(self, message: Message) -> None:
+        """Send an operation; a parked run, which something outside has woken, does when it has its slot."""
+        if self.parked and not self._is_ending:
+            self._outbox.append(message)
+        else:
+            self.send(message)
+
+    def post(self, op_id: str, kind: str, args: dict[str, Any], target: str | None = None) -> None:
+        entry = PendingOp(op_id, kind, target, self._loop.create_future())
+        self._executor.ask(self, entry, args, is_awaited=False)
 
     def answer(self, entry: PendingOp, reply: Message, is_awaited: bool) -> None:
         """Take the engine's reply to an operation."""
@@ -188,20 +213,22 @@ class AsyncSession(AttemptSession):
         self._unanswered -= is_awaited
         self.stir()
         if reply.get("error_kind") == STALE:
+            if self.is_cancelled:
+                return  # the signal comes when the on_cancel hooks have ended
             self.end(errors.RunEvicted("The run goes on elsewhere."))
         elif "error" in reply:
             self._refused(entry, reply, is_awaited)
         elif reply.get("pending"):
             if not entry.future.done():
                 self._add_pending(entry)
-        elif not entry.future.done():
-            entry.future.set_result(reply.get("result"))
+        else:
+            self.pacing.give(entry.future, reply.get("result"))
 
     def _refused(self, entry: PendingOp, reply: Message, is_awaited: bool) -> None:
         if not is_awaited:
-            self.log("error", f"metadata was refused: {reply['error']}", None)
-        elif not entry.future.done():
-            entry.future.set_exception(refusal(reply))
+            self.log("error", f"{entry.kind} was refused: {reply['error']}", None)
+        else:
+            self.pacing.give(entry.future, None, refusal(reply))
 
     def _add_pending(self, entry: PendingOp) -> None:
         self.pending[entry.op] = entry
@@ -214,8 +241,8 @@ class AsyncSession(AttemptSession):
             return
         entry = self.pending.get(op_id)
         self.stir()
-        if entry is not None and not entry.future.done():
-            entry.future.set_result(result)
+        if entry is not None:
+            self.pacing.give(entry.future, result)
 
     # -- parking
 
@@ -224,17 +251,17 @@ class AsyncSession(AttemptSession):
         if not self.pending or self.parked or self.ended or self.signal is not None:
             self._executor.candidates.discard(self)
             return
-        if self._unanswered or self._hooks_running:
+        if self._unanswered or self._hooks_running or self.pacing.is_busy:
             return
         if self._has_timers() and not self._is_patient_enough():
             return
-        if self._calm < (_CALM_TURNS if len(self._branches) > 1 else 1):
+        if self._calm < (_CALM_TURNS if len(self.branches) > 1 else 1):
             self._calm += 1
             self._loop.call_soon(_nothing, context=NO_RUN)  # so that there is another turn
             return
         futures = {id(entry.future) for entry in self.pending.values()}
         self._patience_is_over = False
-        if all(self._is_at_rest(branch, futures) for branch in self._branches):
+        if all(self._is_at_rest(branch, futures) for branch in self.branches):
             self._executor.candidates.discard(self)
             self._park()
 
@@ -244,7 +271,7 @@ class AsyncSession(AttemptSession):
             return False
         if id(future) in futures:
             return True
-        return len(self._branches) > 1 and (waits_for_branches(branch, future) or is_asleep(branch))
+        return len(self.branches) > 1 and (waits_for_branches(branch, future) or is_asleep(branch))
 
     def _is_patient_enough(self) -> bool:
         """Let a run with timers keep its slot for a while; then it waits without one until they are due."""
@@ -271,11 +298,32 @@ class AsyncSession(AttemptSession):
         if not self.parked or self._is_ending:
             return False
         if when < self._told_timer:
-            self._told_timer = when
-            self.send({"t": "wake", "run": self.id, "token": self.token})
+            self._ask_for_slot()
         variables = contextvars.copy_context()
         self._due_timers.append(lambda: self._loop.call_soon(call, context=variables))
         return True
+
+    def _ask_for_slot(self) -> None:
+        if not self._has_rung:
+            self._has_rung = True
+            self.send({"t": "wake", "run": self.id, "token": self.token})
+
+    def note_step(self) -> None:
+        """Note that a branch acts; if the run is parked, something outside of it has woken that branch."""
+        self.pacing.note_step()
+        if self.parked and not self._is_ending:
+            self._ask_for_slot()
+
+    def first_timer(self) -> asyncio.TimerHandle | None:
+        """Give the timer of the run's own code that is due first."""
+        return min(self.timers.values(), key=lambda timer: timer.when()) if self._has_timers() else None
+
+    def fire_held_timers(self) -> None:
+        """Let the timers act that became due during the replay."""
+        now = self._loop.time()
+        due = [timer for timer in self.timers.values() if timer.when() <= now and not timer.cancelled()]
+        for timer in sorted(due, key=lambda timer: timer.when()):
+            self._loop.call_soon(_run, timer, context=NO_RUN)
 
     def _go_on(self) -> None:
         """Let the timers that became due meanwhile act, after the results that came with the resume."""
@@ -321,7 +369,7 @@ class AsyncSession(AttemptSession):
         """Go on under a new token, with what was completed meanwhile."""
         crash_point("worker.resumed")
         self.token = token
-        self.parked = False
+        self.parked = self._has_rung = False
         self.start_clock()
         self._arm()
         self._executor.candidates.add(self)
@@ -332,6 +380,11 @@ class AsyncSession(AttemptSession):
                 self.deliver(op["op"], op.get("result"))
         if not self._hooks_running:
             self._go_on()
+        outbox, self._outbox = self._outbox, []
+        for message in outbox:
+            self.send({**message, "token": token})
+        if self._outcome is not None:
+            self._finish(self._outcome)
 
     def _run_hooks(self, name: str, then: Any) -> None:
         """Run on_wait or on_resume hooks in a task of their own; results are held back meanwhile."""
@@ -393,7 +446,7 @@ class AsyncSession(AttemptSession):
     def cancel(self, reason: str) -> None:
         """Call on_cancel hooks for a bounded time, then end the run."""
         signal = errors.RunCancelled("The run was cancelled.")
-        self._is_ending = True
+        self._is_ending = self.is_cancelled = True
         if self.signal is not None or not self.attempt.has_hooks("on_cancel"):
             self.end(signal)
             return
@@ -423,10 +476,10 @@ class AsyncSession(AttemptSession):
 
     def _ring(self) -> None:
         self.alarm += 1
-        for branch in list(self._branches):
+        for branch in list(self.branches):
             future = getattr(branch, "_fut_waiter", None)
             # one that joins others hears it from them, and ends after them
-            if self.alarm > 1 or len(self._branches) == 1 or not joins_branches(branch, future):
+            if self.alarm > 1 or len(self.branches) == 1 or not joins_branches(branch, future):
                 branch.cancel()
 
     def _give_up(self) -> None:
@@ -436,6 +489,9 @@ class AsyncSession(AttemptSession):
     def _finish(self, outcome: Message) -> None:
         if self.ended:
             return
+        if self.parked and not self._is_ending:
+            self._ask_for_slot()  # something outside has woken it: it tells its end when it has its slot
+            return
         self._disarm()
         for timer in (self._flush_timer, self._patience):
             if timer is not None:
@@ -443,7 +499,7 @@ class AsyncSession(AttemptSession):
         if self.signal is None:
             self.send_last_changes()
         self.ended = True
-        for branch in list(self._branches):
+        for branch in list(self.branches):
             branch.cancel()
         self.stop_clock()
         self.finish_lines()
@@ -460,6 +516,11 @@ class AsyncSession(AttemptSession):
 def _is_at(branch: Branch, path: str) -> bool:
     """Say whether a branch is at a path, or inside a step that it does there."""
     return branch.node.path == path or branch.node.path.startswith(f"{path}.s")
+
+
+def _run(timer: asyncio.TimerHandle) -> None:
+    if not timer.cancelled():
+        timer._run()
 
 
 def _nothing() -> None:

@@ -7,6 +7,7 @@ import asyncio.taskgroups
 import contextvars
 import gc
 from collections.abc import Callable, Coroutine, Iterable
+from enum import IntEnum
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from triggerdev.worker.executor.async_session import AsyncSession
 
 NO_RUN = contextvars.Context()
+_PACKAGE = __file__.rpartition("worker")[0]
+_LIBRARY = asyncio.__file__.rpartition("asyncio")[0]
 _JOINS = frozenset({asyncio.tasks.__file__, asyncio.taskgroups.__file__})
 _MEETS = frozenset({asyncio.queues.__file__, asyncio.locks.__file__})
 
@@ -39,6 +42,7 @@ class Steps(Coroutine[Any, Any, Any]):
         self._heard = 0
 
     def send(self, value: Any) -> Any:
+        self._session.note_step()
         if self._session.alarm != self._heard:
             return self.throw(asyncio.CancelledError())
         try:
@@ -107,9 +111,40 @@ def make_task(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -
     parent = asyncio.current_task(loop)
     is_mine = isinstance(parent, Branch) and parent.session is session
     owner = parent.node if is_mine and isinstance(parent, Branch) else session.main
-    branch = Branch(coroutine, session=session, node=owner.child(), loop=loop, **options)
+    node = owner.child() if is_mine and _is_counted(coroutine, session.project.root) else owner.stranger()
+    branch = Branch(coroutine, session=session, node=node, loop=loop, **options)
     session.adopt(branch)
     return branch
+
+
+def _is_counted(coroutine: Any, root: str) -> bool:
+    """Say whether a task carries out code of the project, or a call of ours.
+
+    A library may make tasks of its own or not (a connection is open already), and the end of a generator that
+    was left comes at any time: those must not change the numbers of the others.
+    """
+    coroutine = _opened(coroutine)
+    if _is_own(coroutine, root):
+        return True
+    frame = getattr(coroutine, "cr_frame", None) or getattr(coroutine, "gi_frame", None)
+    return frame is not None and any(_is_own(value, root) for value in frame.f_locals.values())
+
+
+def _is_own(value: Any, root: str) -> bool:
+    if isinstance(value, Call):
+        return True
+    for name in ("cr_code", "gi_code", "__code__"):
+        code = getattr(value, name, None)
+        if code is not None:
+            return is_project_file(code.co_filename, root)
+    return False
+
+
+def is_project_file(file: str, root: str) -> bool:
+    """Say whether a file is the project's or ours, not one of a library."""
+    if file.startswith(_PACKAGE):
+        return True
+    return file.startswith(root or "/") and "site-packages" not in file and not file.startswith(_LIBRARY)
 
 
 def _session_of(context: contextvars.Context | None) -> Any:
@@ -127,8 +162,10 @@ def follow(loop: Any, after_turn: Callable[[], None]) -> None:
         if session is None:
             return call_at(when, callback, *args, context=context)
 
+        owner = current_branch()
+
         def fire() -> None:
-            if session.hold(fire, when):
+            if session.hold(fire, when) or session.pacing.holds_back(owner):
                 return
             session.timers.pop(id(handle), None)
             if not handle.cancelled():  # since it was held
@@ -169,6 +206,49 @@ def waits_for_branches(branch: Branch, future: Any) -> bool:
     return _file(inner) in _MEETS and "anyio" not in _file(
         outer
     )  # whose streams wait for sockets in an Event
+
+
+class Rest(IntEnum):
+    """How sure it is that a branch waits for nothing outside of its run."""
+
+    NONE = 0
+    LIKELY = 1
+    CERTAIN = 2
+
+
+def rest_of(branch: Branch, futures: set[int]) -> Rest:
+    """Say whether a branch only waits for results (`futures`), timers and other branches of its run.
+
+    At a queue, event or lock of the project's it is likely: a thread may have it.
+    """
+    future: Any = getattr(branch, "_fut_waiter", None)
+    if future is None or future.done():
+        return Rest.NONE
+    if id(future) in futures or isinstance(future, Branch) or is_asleep(branch):
+        return Rest.CERTAIN
+    inner, outer = _innermost(branch)
+    if _file(inner) in _MEETS:
+        is_own = outer is None or _file(outer) in _JOINS
+        return (
+            Rest.LIKELY if is_own or is_project_file(_file(outer), branch.session.project.root) else Rest.NONE
+        )
+    joined = _joined(inner, future)
+    return Rest.CERTAIN if joined and all(isinstance(each, Branch) for each in joined) else Rest.NONE
+
+
+def _joined(inner: Any, future: Any) -> list[Any]:
+    """List the futures that gather, wait, wait_for or a TaskGroup waits for."""
+    children = getattr(future, "_children", None)
+    if children is not None:
+        return [each for child in children if not child.done() for each in _joined(None, child) or [child]]
+    if _file(inner) not in _JOINS:
+        return []
+    names = inner.cr_frame.f_locals
+    if "fs" in names:
+        return [each for each in names["fs"] if not each.done()]
+    if "fut" in names:
+        return [names["fut"]]
+    return list(getattr(names.get("self"), "_tasks", ()))
 
 
 def waiting_at(branch: Branch) -> list[tuple[str, int]]:

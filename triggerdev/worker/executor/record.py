@@ -8,22 +8,24 @@ from triggerdev import protocol
 from triggerdev.protocol import OpRecord
 
 MAIN = "0"
+_MARKS = str.maketrans("", "", ".sx")
 
 
 class Node:
     """A branch of a run: an asyncio task, a phase of hooks or the inside of a step, with its counters.
 
     `path` is "0" for the main branch, "0.n" for the n-th task it created, "0.on_start" for hooks, "0.sn" for
-    what the step does that is its n-th operation.
+    what the step does that is its n-th operation, "0.xn" for a task that a library created.
     """
 
-    __slots__ = ("changes", "children", "ops", "path")
+    __slots__ = ("changes", "children", "ops", "path", "strangers")
 
     def __init__(self, path: str) -> None:
         self.path = path
         self.ops = 0
         self.children = 0
         self.changes = 0
+        self.strangers = 0
 
     def next_op(self) -> str:
         """Give the id of the branch's next operation."""
@@ -41,10 +43,16 @@ class Node:
         self.children = number + 1
         return Node(f"{self.path}.{number}")
 
+    def stranger(self) -> "Node":
+        """Give the branch of a task that is not counted: it may come or not, or at any time."""
+        number = self.strangers
+        self.strangers = number + 1
+        return Node(f"{self.path}.x{number}")
+
 
 def is_branch(path: str) -> bool:
     """Say whether a path is that of the function's own code; hooks have names."""
-    return path.replace(".", "").replace("s", "").isdigit()
+    return path.translate(_MARKS).isdigit()
 
 
 def inside(op_id: str) -> Node:

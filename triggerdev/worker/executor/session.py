@@ -18,6 +18,7 @@ from triggerdev.sdk.session import MetadataScope, RunSession
 from triggerdev.worker.executor import failures, metadata
 from triggerdev.worker.executor.binding import Bound
 from triggerdev.worker.executor.capture import LineBuffer, LogSink, now_ms
+from triggerdev.worker.executor.course import is_failure
 from triggerdev.worker.executor.manifest import relative_file
 from triggerdev.worker.executor.project import Channel, Project
 from triggerdev.worker.executor.record import MAIN, Node, Record, inside, is_branch
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from triggerdev.worker.executor.attempt import Attempt
 
 STALE = "stale"
+_ON_CANCEL = f"{MAIN}.on_cancel"
 _BEFORE_MAIN = (f"{MAIN}.init", f"{MAIN}.middleware")
 WAIT_TYPES = {
     protocol.WAIT: "duration",
@@ -62,6 +64,7 @@ class AttemptSession(RunSession):
         self.signal: errors.RunSignal | None = None
         self.divergence: errors.NonDeterminismError | None = None
         self.ended = False
+        self.is_cancelled = False
         self._channel = channel
         self._sink = sink
         self._context: Context | None = None
@@ -125,12 +128,23 @@ class AttemptSession(RunSession):
             self._compare(recorded, op_id, kind, target)
             done = recorded["done"]
             crash_point("worker.replaying")
-            result = recorded.get("result") if done else await self.perform(op_id, kind, target, None)
+            result = await (self._again(recorded) if done else self.perform(op_id, kind, target, None))
             if done and kind in protocol.WAITING_KINDS:
                 await self._resume_elsewhere(node.path, op_id, kind, target)
         if kind in protocol.WAITING_KINDS and self._metadata is not None:
             await self._refresh(f"{op_id}:r")
         return result
+
+    async def _again(self, recorded: OpRecord) -> Any:
+        """Give a recorded result when its turn has come. Raises what an operation was refused with."""
+        await self.turn(recorded["op"])
+        result: Any = recorded.get("result")
+        if protocol.is_refusal(result):
+            raise refusal(result)
+        return result
+
+    async def turn(self, op_id: str) -> None:
+        """Wait until what came before a recorded result has happened in the replay, too."""
 
     async def _resume_elsewhere(self, path: str, op_id: str, kind: str, target: str | None) -> None:
         """Call on_resume hooks if the branch's record ends with this wait: in another process it goes on."""
@@ -152,6 +166,8 @@ class AttemptSession(RunSession):
             else:
                 self._compare(recorded, op_id, protocol.STEP, name)
                 kept = recorded.get("result") or {}
+                if not is_failure(recorded):
+                    await self._again(recorded)
                 self._take_state(kept, self.record.place(op_id))
         finally:
             self.record.leave_step(step.path)
@@ -209,6 +225,10 @@ class AttemptSession(RunSession):
         self.operating_node()
         self._refuse_if_over()
         self._flushed_at = time.monotonic()
+        node = self.node()
+        flushed = self.record.take(f"{node.path}:m{node.changes}")
+        if flushed is not None:
+            await self._again(flushed)
         for op_id, args in self._take_changes():
             await self.perform(op_id, protocol.METADATA, None, args)
 
@@ -336,6 +356,11 @@ class AttemptSession(RunSession):
     # -- inside
 
     def _refuse_if_over(self) -> None:
+        if self.is_cancelled and self.node().path.startswith(_ON_CANCEL):
+            raise errors.ContextError(
+                f"Run {self.id} is cancelled: on_cancel hooks cannot do durable operations (waits, triggers,"
+                " steps, tags, metadata). Clean up by other means there; logging is possible."
+            )
         if self.signal is not None:
             raise self.signal
         if self.divergence is not None:
@@ -359,7 +384,8 @@ class AttemptSession(RunSession):
         """Show what children have written during a wait."""
         recorded = self.record.take(op_id)
         if recorded is not None:
-            self._show(recorded["result"]["metadata"], self.record.place(op_id))
+            result = await self._again(recorded)
+            self._show(result["metadata"], self.record.place(op_id))
             return
         self.send_changes()
         result = await self.perform(op_id, protocol.METADATA, None, {})

@@ -278,6 +278,7 @@ class SyncSession(AttemptSession):
                 errors.RunEvicted("The run leaves this process; it goes on elsewhere from its record.")
             )
         if message["t"] == "cancel":
+            self.is_cancelled = True
             drive(self.attempt.cancelled(message.get("reason") or "cancelled"))
             self._stop(errors.RunCancelled("The run was cancelled."))
 

@@ -1,0 +1,196 @@
+"""When the branches of a run get their results: as they come, or as the record tells in a replay.
+
+Results that come while the branches are in motion are held back until these have come to rest, so that what a
+replay has to repeat is only in which order results were given, and which of them together.
+
+A replay gives recorded results in the order in which they were heard, each once all branches wait and all
+that was asked for before it has been asked for again. Where the code did not go on by a result but by a
+timer of its own, such as that of a timeout, the timer acts at once.
+"""
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from triggerdev.worker.executor.branches import NO_RUN, Branch, Rest, rest_of
+from triggerdev.worker.executor.course import ASKED, HEARD, Course, Hearing
+
+if TYPE_CHECKING:
+    from triggerdev.worker.executor.async_session import AsyncSession
+
+_CALM_TURNS = 5  # gather in gather wakes who joins it within this many turns of the loop
+_MOST_TURNS = 100  # a branch that never rests holds nobody up for longer
+_MOST_TIMERS = 100  # that change nothing: one that looks at the clock arms itself again
+_PATIENCE = {Rest.CERTAIN: 0.0, Rest.LIKELY: 1.0, Rest.NONE: 10.0}
+
+
+class Pacing:
+    """Gives results to the branches of one run."""
+
+    def __init__(self, session: "AsyncSession", course: Course) -> None:
+        self.hearing = Hearing(course.outstanding)
+        self.last_step = -1
+        self._session = session
+        self._executor = session.executor
+        self._loop = session.executor.loop
+        self._course = course
+        self._turns: dict[str, asyncio.Future[None]] = {}
+        self._arrived: list[tuple[asyncio.Future[Any], Any, Exception | None]] = []
+        self._since = 0
+        self._hurried = 0
+        self._is_hurrying = False
+        self._stall: asyncio.TimerHandle | None = None
+        self._stalled_at = -1
+
+    @property
+    def is_busy(self) -> bool:
+        """Say whether results wait to be given, or a replay has not come to its end."""
+        return bool(self._course.events or self._arrived or self._turns)
+
+    def give(self, future: "asyncio.Future[Any]", result: Any, error: Exception | None = None) -> None:
+        """Give a result that has come, now or when the branches rest."""
+        if self.is_busy or (len(self._session.branches) > 1 and not self._is_calm()):
+            self._await_calm()
+            self._arrived.append((future, result, error))
+        else:
+            _set(future, result, error)
+
+    def ask(self, op_id: str) -> None:
+        """Note that the replay waits for a recorded operation that is not done."""
+        if self._course.events:
+            self._course.ask(op_id)
+            self._await_calm()
+
+    async def turn(self, op_id: str) -> None:
+        """Wait until a recorded result may be given."""
+        self._course.ask(op_id)
+        if len(self._session.branches) == 1 and not self._arrived and self._course.passes(op_id):
+            self.hearing.note(op_id, self._executor.turns)
+            return
+        future = self._turns[op_id] = self._loop.create_future()
+        if not self._course.events:
+            self._arrived.append((future, None, None))
+        self._await_calm()
+        try:
+            await future
+        except asyncio.CancelledError:
+            self.hearing.give_up(op_id)
+            raise
+        finally:
+            del self._turns[op_id]
+        self.hearing.note(op_id, self._executor.turns)
+
+    def holds_back(self, owner: Branch | None) -> bool:
+        """Say whether a timer that is due must not act: in a replay it does when it did before."""
+        if not self._course.events or self._is_hurrying or self._session.signal is not None:
+            return False
+        future = getattr(owner, "_fut_waiter", None)
+        return future in self._futures() or self._rest() is not Rest.NONE
+
+    def note_step(self) -> None:
+        """Note that a branch acts."""
+        self.last_step = self._executor.turns
+        if self._stall is not None:
+            self._executor.replaying.add(self)
+
+    # -- each turn of the loop
+
+    def act(self) -> None:
+        """Give the next results if everything has come to rest."""
+        session = self._session
+        if session.ended or session.signal is not None:
+            self._stop()
+            return
+        if self._executor.turns < self._since + _MOST_TURNS and not self._is_calm():
+            self._loop.call_soon(_nothing, context=NO_RUN)
+            return
+        event = self._course.next()
+        if event is None:
+            self._stop()
+            self._release()
+        elif event.kind == HEARD:
+            self._give_recorded()
+        elif event.kind != ASKED and event.op not in self._turns and event.op not in session.pending:
+            self._course.skip()  # the branch has given it up again
+            self._loop.call_soon(_nothing, context=NO_RUN)
+        else:
+            self._hurry()
+
+    def _is_calm(self) -> bool:
+        return self._executor.turns - self.last_step >= _CALM_TURNS
+
+    def _await_calm(self) -> None:
+        if self not in self._executor.replaying:
+            self._executor.replaying.add(self)
+            self._since = self._executor.turns
+
+    def _stop(self) -> None:
+        self._executor.replaying.discard(self)
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
+
+    def _release(self) -> None:
+        """Give what has come, after the end of the record."""
+        queued = {id(future) for future, _, _ in self._arrived}
+        left = [op for op, future in self._turns.items() if id(future) not in queued]
+        for op in sorted(left, key=self._course.order_of):
+            self._arrived.append((self._turns[op], None, None))
+        arrived, self._arrived = self._arrived, []
+        for future, result, error in arrived:
+            _set(future, result, error)
+        self._session.fire_held_timers()
+
+    def _give_recorded(self) -> None:
+        self._since = self._executor.turns
+        self.last_step = self._executor.turns
+        for op in self._course.take_together(self._turns):
+            future = self._turns.get(op)  # a branch may have given it up this time
+            if future is not None:
+                _set(future, None, None)
+        self._loop.call_soon(_nothing, context=NO_RUN)
+
+    def _hurry(self) -> None:
+        """Let the code come to what it did before: by its first timer, or by itself, for a while."""
+        if self._stalled_at != self.last_step:
+            self._stalled_at, self._hurried = self.last_step, 0
+        rest = self._rest()
+        timer = self._session.first_timer()
+        if rest is not Rest.NONE and timer is not None and self._hurried < _MOST_TIMERS:
+            self._hurried += 1
+            self._is_hurrying = True
+            timer._run()
+            self._is_hurrying = False
+            timer.cancel()
+            self._loop.call_soon(_nothing, context=NO_RUN)
+            return
+        self._stop()
+        patience = _PATIENCE[Rest.NONE if timer is not None else rest] * self._executor.patience_seconds
+        self._stall = self._loop.call_later(patience, self._skip, self.last_step, context=NO_RUN)
+
+    def _skip(self, last_step: int) -> None:
+        """Pass over what does not come: the code was changed, or waits for something outside for long."""
+        self._stall = None
+        if self.last_step == last_step and self._course.events:
+            self._course.skip()
+        self._executor.replaying.add(self)
+        self._loop.call_soon(_nothing, context=NO_RUN)
+
+    def _futures(self) -> list[Any]:
+        return [*self._turns.values(), *(entry.future for entry in self._session.pending.values())]
+
+    def _rest(self) -> Rest:
+        futures = {id(future) for future in self._futures()}
+        return min((rest_of(branch, futures) for branch in self._session.branches), default=Rest.NONE)
+
+
+def _set(future: "asyncio.Future[Any]", result: Any, error: Exception | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)
+
+
+def _nothing() -> None:
+    pass
