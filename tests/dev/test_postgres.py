@@ -98,6 +98,17 @@ async def test_an_env_file_names_the_database_for_server_and_tasks(tmp_path: Pat
         assert query(url, "SELECT count(*) FROM triggerdev.runs") == [(1,)]
 
 
+async def test_a_database_that_is_named_later_counts_from_the_next_start(tmp_path: Path, url: str) -> None:
+    folder = project(tmp_path / "p")
+    (folder / ".env").write_text("X=1\n")
+    async with start(folder) as dev:
+        (folder / ".env").write_text(f"TRIGGER_DATABASE_URL={url}\n")
+        await dev.line("warning", lambda line: "counts from the next start" in line["text"])
+        await dev.line("reloaded")
+        await dev.api().output("who")
+    assert query(url, "SELECT to_regclass('triggerdev.runs')") == [(None,)]
+
+
 async def test_the_worker_keeps_its_name_and_a_copy_has_another(tmp_path: Path, url: str) -> None:
     env = {"TRIGGER_DATABASE_URL": url, "TRIGGER_SECRET_KEY": KEY}
     first = project(tmp_path / "first")

@@ -85,12 +85,15 @@ class Reloader:
         self._output.flush()
 
     async def _reread(self) -> bool:
+        database = self._project.database_url
         try:
             self._project.reread()
         except errors.ConfigError as error:
             self._output.error(str(error))
             self._output.flush()
             return False
+        if self._project.database_url != database:
+            self._output.warning("TRIGGER_DATABASE_URL has changed: it counts from the next start")
         await self._project.run_extensions(self._output)
         self._supervisor.configure(*self._configure())
         return True
