@@ -18,6 +18,7 @@ from triggerdev import (
     RunTimedOut,
     StepResultError,
     metadata,
+    retry,
     tags,
     task,
     tasks,
@@ -118,33 +119,110 @@ async def test_what_a_step_does_has_ids_of_its_own(registry: Registry) -> None:
         assert in_any_order(again.record) == in_any_order(engine.record)
 
 
-async def test_a_step_that_fails_is_not_recorded_and_its_error_is_raised(registry: Registry) -> None:
+class DeclinedError(Exception):
+    """An exception with attributes, as users write them."""
+
+    def __init__(self, code: int, *, reason: str) -> None:
+        super().__init__(f"declined: {reason}")
+        self.code = code
+        self.reason = reason
+
+
+async def test_a_failure_that_the_task_has_caught_is_raised_again_by_a_replay(registry: Registry) -> None:
     calls: list[str] = []
 
     async def fail() -> None:
         calls.append("fail")
         await tags.add("tried")
-        raise ValueError("no")
+        metadata.set("tried", True)
+        raise DeclinedError(51, reason="no money")
 
     @task
-    async def shop(ctx: Context) -> str:
+    async def shop(ctx: Context) -> Any:
         try:
             await ctx.step("fail", fail)
-        except ValueError as error:
-            await wait.for_(seconds=1)
+        except DeclinedError as error:
             print("caught")
-            return str(error)
-        return "never"
+            await wait.for_(seconds=1)
+            return [str(error), error.code, error.reason, metadata.get("tried")]
 
     with capture():
         engine = AsyncEngine(registry)
-        assert output_of(await engine.run("shop")) == "no"
-        assert ops(engine) == [("0.s0:0", "tags", None), ("0:1", "wait", None)]
+        expected = ["declined: no money", 51, "no money", True]
+        assert output_of(await engine.run("shop")) == expected
+        assert [op["op"] for op in engine.record] == ["0.s0:0", "0.s0:m1", "0:0", "0:1", "0:1:r"]
         again = AsyncEngine(registry)
-        assert output_of(await again.run("shop", record=copy.deepcopy(engine.record))) == "no"
-        assert calls == ["fail", "fail"]
+        assert output_of(await again.run("shop", record=copy.deepcopy(engine.record))) == expected
+        assert calls == ["fail"]
         assert again.sent("op") == []
-        assert (engine.lines, again.lines) == (["caught"], ["caught"])
+        assert (engine.lines, again.lines) == (["caught"], [])
+
+
+class OddError(Exception):
+    """An exception that JSON cannot hold."""
+
+    def __init__(self) -> None:
+        super().__init__(object())
+
+
+async def test_a_failure_that_cannot_be_recorded_happens_again(registry: Registry) -> None:
+    calls: list[str] = []
+
+    def fail() -> None:
+        calls.append("fail")
+        print("failing")
+        raise OddError
+
+    @task
+    async def shop(ctx: Context) -> str:
+        with pytest.raises(OddError):
+            await ctx.step("fail", fail)
+        await wait.for_(seconds=1)
+        return "went on"
+
+    with capture():
+        engine = AsyncEngine(registry)
+        assert output_of(await engine.run("shop")) == "went on"
+        assert ops(engine) == [("0:1", "wait", None)]
+        again = AsyncEngine(registry)
+        assert output_of(await again.run("shop", record=copy.deepcopy(engine.record))) == "went on"
+        assert calls == ["fail", "fail"]
+        assert (engine.lines, again.lines) == (["failing"], [])
+
+
+async def test_a_step_that_is_retried_in_place_fails_as_often_as_before(registry: Registry) -> None:
+    calls: list[int] = []
+
+    async def fetch() -> str:
+        calls.append(1)
+        if len(calls) < 3:
+            raise ConnectionError("not yet")
+        return "fetched"
+
+    @task
+    async def shop(ctx: Context) -> str:
+        found = await retry.on_throw(lambda: ctx.step("fetch", fetch), max_attempts=5, min_timeout_in_ms=1)
+        await wait.for_(seconds=1)
+        return found
+
+    engine = AsyncEngine(registry)
+    assert output_of(await engine.run("shop")) == "fetched"
+    again = AsyncEngine(registry)
+    assert output_of(await again.run("shop", record=copy.deepcopy(engine.record))) == "fetched"
+    assert len(calls) == 3
+
+
+async def test_a_failure_whose_class_is_gone_says_so(registry: Registry) -> None:
+    @task
+    async def shop(ctx: Context) -> None:
+        await ctx.step("fail", print)
+
+    error = {"module": __name__, "name": "Removed", "args": ["no"], "attributes": {}}
+    record: list[OpRecord] = [
+        {"op": "0:0", "kind": "step", "target": "fail", "done": True, "result": {"error": error}}
+    ]
+    done = await AsyncEngine(registry).run("shop", record=record)
+    assert "test_steps.Removed ('no',), which this code does not have" in done["error"]["message"]
 
 
 @pytest.mark.parametrize(
@@ -167,7 +245,7 @@ async def test_a_result_that_cannot_be_recorded_fails_the_run_for_good(
     assert (done["outcome"], done["skip_retry"]) == ("failed", True)
     assert done["error"]["name"] == StepResultError.__name__
     assert message in done["error"]["message"]
-    assert engine.record == []
+    assert [op["result"]["error"]["name"] for op in engine.record] == [StepResultError.__name__]
 
 
 async def test_a_step_that_is_misused_says_how_to_use_it(registry: Registry) -> None:

@@ -134,7 +134,7 @@ async def _step(program: Program, ctx: Context) -> Any:
 async def _failing(program: Program, ctx: Context) -> Any:
     async def inside() -> Any:
         await _row(program, ctx)
-        raise ValueError(f"no {program.n}")
+        raise ValueError(note(str(program), f"no {program.n}"))
 
     try:
         await ctx.step(f"failing {program.n}", inside)
@@ -236,7 +236,7 @@ def _inner(program: Program, ctx: Context) -> Any:
 
     def fail() -> Any:
         row()
-        raise ValueError(f"no {program.n}")
+        raise ValueError(note(str(program), f"no {program.n}"))
 
     match program.kind:
         case "step":

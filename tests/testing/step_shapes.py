@@ -120,7 +120,7 @@ async def failing_step_that_is_caught(ctx: Context) -> Any:
     async def fail() -> None:
         await tags.add("tried")
         await wait.for_(seconds=1)
-        raise ValueError("no")
+        raise ValueError(note("fail", "no"))
 
     try:
         await ctx.step("fail", fail)
@@ -133,7 +133,7 @@ async def failing_steps_in_branches(ctx: Context) -> Any:
     async def work(n: int) -> int:
         await wait.for_(minutes=n + 1)
         if n == 1:
-            raise ValueError("one")
+            raise ValueError(note("fail", "one"))
         return int(note(f"work {n}", n))
 
     calls = [ctx.step("work", work, n) for n in range(3)]
@@ -207,7 +207,7 @@ def plain_nested_steps(ctx: Context) -> Any:
 def plain_failing_step(ctx: Context) -> Any:
     def fail() -> None:
         wait.sync.for_(seconds=1)
-        raise ValueError("no")
+        raise ValueError(note("fail", "no"))
 
     try:
         ctx.step.sync("fail", fail)

@@ -15,7 +15,7 @@ from triggerdev.sdk import context, serialise
 from triggerdev.sdk.context import Context
 from triggerdev.sdk.logger import LEVELS
 from triggerdev.sdk.session import MetadataScope, RunSession
-from triggerdev.worker.executor import failures, metadata
+from triggerdev.worker.executor import failures, metadata, step_errors
 from triggerdev.worker.executor.binding import Bound
 from triggerdev.worker.executor.capture import LineBuffer, LogSink, now_ms
 from triggerdev.worker.executor.course import is_failure
@@ -98,7 +98,7 @@ class AttemptSession(RunSession):
         """Send an operation and wait for its result; without args it is recorded and only waited for."""
 
     @abstractmethod
-    def post(self, op_id: str, kind: str, args: dict[str, Any]) -> None:
+    def post(self, op_id: str, kind: str, args: dict[str, Any], target: str | None = None) -> None:
         """Send an operation whose result nobody waits for."""
 
     @abstractmethod
@@ -169,28 +169,45 @@ class AttemptSession(RunSession):
                 if not is_failure(recorded):
                     await self._again(recorded)
                 self._take_state(kept, self.record.place(op_id))
+                if "error" in kept:
+                    raise step_errors.rebuild(kept["error"])
         finally:
             self.record.leave_step(step.path)
         return serialise.load(kept["output"], kept["output_type"])
 
     async def _do_step(self, op_id: str, name: str, step: Node, function: Callable[[], Any]) -> Any:
-        touches, tags = self._touches, self._tags()
-        with self.counting(step):
-            value = await self.call_step(function)
-        crash_point("worker.step_done")
-        self._refuse_if_over()  # a signal may have been swallowed in there
-        args: dict[str, Any] = {"output_type": serialise.JSON}
+        before = self._touches, self._tags()
         try:
-            args["output"] = serialise.dump_payload(value, f"result of step {name!r}")
-        except errors.PayloadError as error:
-            raise errors.StepResultError(str(error)) from None
-        if self._metadata is not None and touches != self._touches:
-            args["metadata"] = metadata.copy(self._metadata)
-        if self._tags() != tags:
-            args["tags"] = self._tags()
+            with self.counting(step):
+                value = await self.call_step(function)
+            crash_point("worker.step_done")
+            text = _result_text(name, value)
+        except Exception as error:
+            self._keep_failure(op_id, name, error, *before)
+            raise
+        self._refuse_if_over()  # a signal may have been swallowed in there
         self.record.go_live(self.node().path)
         self.send_changes()
+        args = {"output": text, "output_type": serialise.JSON, **self._new_state(*before)}
         return await self.perform(op_id, protocol.STEP, name, args)
+
+    def _keep_failure(self, op_id: str, name: str, error: Exception, touches: int, tags: list[str]) -> None:
+        """Record how a step has failed: the task may catch that and go on."""
+        kept = step_errors.describe(error) if self.signal is None and self.divergence is None else None
+        if kept is not None:
+            self.record.go_live(self.node().path)
+            self.send_changes()
+            args = {"error": kept, **self._new_state(touches, tags)}
+            self.post(op_id, protocol.STEP, args, name)
+
+    def _new_state(self, touches: int, tags: list[str]) -> dict[str, Any]:
+        """Give what a step has changed of the run, since its replay will not."""
+        state: dict[str, Any] = {}
+        if self._metadata is not None and touches != self._touches:
+            state["metadata"] = metadata.copy(self._metadata)
+        if self._tags() != tags:
+            state["tags"] = self._tags()
+        return state
 
     async def call_step(self, function: Callable[[], Any]) -> Any:
         """Call a step's function and wait for its result."""
@@ -449,6 +466,14 @@ class AttemptSession(RunSession):
             "stream": stream,
             "message": message,
         }
+
+
+def _result_text(name: str, value: Any) -> str | None:
+    """Write what a step gave. Raises StepResultError."""
+    try:
+        return serialise.dump_payload(value, f"result of step {name!r}")
+    except errors.PayloadError as error:
+        raise errors.StepResultError(str(error)) from None
 
 
 def _name(kind: str, target: str | None) -> str:

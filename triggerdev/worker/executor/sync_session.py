@@ -210,8 +210,8 @@ class SyncSession(AttemptSession):
                 return reply.get("result")
         return await self._wait(op_id, kind, target)
 
-    def post(self, op_id: str, kind: str, args: dict[str, Any]) -> None:
-        self._executor.ask(self, op_id, kind, None, args)
+    def post(self, op_id: str, kind: str, args: dict[str, Any], target: str | None = None) -> None:
+        self._executor.ask(self, op_id, kind, target, args)
 
     def _ask(self, op_id: str, kind: str, target: str | None, args: dict[str, Any]) -> Message:
         number = self._executor.ask(self, op_id, kind, target, args)
