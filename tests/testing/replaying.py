@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.testing import plain_shapes, shapes, step_shapes
+from tests.testing import plain_shapes, race_shapes, shapes, step_shapes
 from tests.testing.shapes import define_children
 from triggerdev import task, testing
 from triggerdev.sdk import registry as registries
@@ -14,7 +14,7 @@ from triggerdev.sdk.registry import Registry
 from triggerdev.testing.virtual import EngineOptions
 
 Shape = Callable[..., Any]
-ASYNC_SHAPES: list[Shape] = [*shapes.SHAPES, *step_shapes.SHAPES]
+ASYNC_SHAPES: list[Shape] = [*shapes.SHAPES, *step_shapes.SHAPES, *race_shapes.SHAPES]
 PLAIN_SHAPES: list[Shape] = [*plain_shapes.SHAPES, *step_shapes.PLAIN_SHAPES]
 CORPUS: list[Shape] = [*ASYNC_SHAPES, *PLAIN_SHAPES]
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)

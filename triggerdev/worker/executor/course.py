@@ -81,7 +81,7 @@ class Hearing:
 class Course:
     """What is still ahead of a replay; and what its record leaves open."""
 
-    __slots__ = ("_asked", "_given", "_order", "events", "outstanding")
+    __slots__ = ("_asked", "_given", "_when", "events", "outstanding")
 
     def __init__(self, record: Iterable[OpRecord]) -> None:
         self.events: deque[Event] = deque()
@@ -89,7 +89,7 @@ class Course:
         self._asked: set[str] = set()
         self._given: set[str] = set()
         ops = list(record)
-        self._order = {op["op"]: (op.get("at", 0), place) for place, op in enumerate(ops)}
+        self._when = {op["op"]: op.get("at", 0) for op in ops}
         done = {op["op"]: op["done"] for op in ops}
         inside = {f"{path}.s{number}" for path, number in _steps(ops)}
         for op in ops:
@@ -132,9 +132,9 @@ class Course:
             events.popleft()
         return True
 
-    def order_of(self, op_id: str) -> tuple[int, int]:
-        """Give what sorts operations by when their results came about."""
-        return self._order[op_id]
+    def when(self, op_id: str) -> int:
+        """Say when the result of an operation came about, 0 if it had not to be waited for."""
+        return self._when[op_id]
 
     def ask(self, op_id: str) -> None:
         """Note that the replay has asked for an operation."""

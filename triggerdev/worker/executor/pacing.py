@@ -67,8 +67,6 @@ class Pacing:
             self.hearing.note(op_id, self._executor.turns)
             return
         future = self._turns[op_id] = self._loop.create_future()
-        if not self._course.events:
-            self._arrived.append((future, None, None))
         self._await_calm()
         try:
             await future
@@ -84,7 +82,10 @@ class Pacing:
         if not self._course.events or self._is_hurrying or self._session.signal is not None:
             return False
         future = getattr(owner, "_fut_waiter", None)
-        return future in self._futures() or self._rest() is not Rest.NONE
+        if future not in self._futures() and self._rest() is Rest.NONE:
+            return False
+        self._await_calm()
+        return True
 
     def note_step(self) -> None:
         """Note that a branch acts."""
@@ -105,7 +106,6 @@ class Pacing:
             return
         event = self._course.next()
         if event is None:
-            self._stop()
             self._release()
         elif event.kind == HEARD:
             self._give_recorded()
@@ -130,23 +130,30 @@ class Pacing:
             self._stall = None
 
     def _release(self) -> None:
-        """Give what has come, after the end of the record."""
-        queued = {id(future) for future, _, _ in self._arrived}
-        left = [op for op, future in self._turns.items() if id(future) not in queued]
-        for op in sorted(left, key=self._course.order_of):
-            self._arrived.append((self._turns[op], None, None))
-        arrived, self._arrived = self._arrived, []
-        for future, result, error in arrived:
-            _set(future, result, error)
+        """Give what nobody had heard when the record ended, in the order in which it came about."""
+        if self._turns:
+            when = {op: self._course.when(op) for op in self._turns}
+            first = min(when.values())
+            for op in [op for op, at in when.items() if at == first]:
+                _set(self._turns[op], None, None)
+            self._mark_given()
+        else:
+            arrived, self._arrived = self._arrived, []
+            for future, result, error in arrived:
+                _set(future, result, error)
+            self._stop()
         self._session.fire_held_timers()
 
     def _give_recorded(self) -> None:
-        self._since = self._executor.turns
-        self.last_step = self._executor.turns
         for op in self._course.take_together(self._turns):
             future = self._turns.get(op)  # a branch may have given it up this time
             if future is not None:
                 _set(future, None, None)
+        self._mark_given()
+
+    def _mark_given(self) -> None:
+        """Let the branches come to rest again before more is given."""
+        self._since = self.last_step = self._executor.turns
         self._loop.call_soon(_nothing, context=NO_RUN)
 
     def _hurry(self) -> None:
