@@ -22,6 +22,13 @@ async def test_a_step_is_recorded_and_given_to_the_next_process(kit: EngineKit, 
     assert started["metadata"] == {}  # it is the run's copy, not a change
 
 
+async def test_a_failure_of_a_step_is_recorded_as_it_was_told(kit: EngineKit, worker: Worker) -> None:
+    run = await kit.start()
+    error = {"module": "builtins", "name": "ValueError", "args": ["no"], "attributes": {}}
+    reply = await worker.op(run, "0:0", "step", "charge", error=error, tags=["a"])
+    assert reply["result"] == {"error": error, "tags": ["a"]}
+
+
 async def test_a_result_that_is_too_long_is_refused(kit: EngineKit, worker: Worker) -> None:
     run = await kit.start()
     reply = await worker.op(run, "0:0", "step", "charge", output="x" * (MAX_PAYLOAD_BYTES + 1))

@@ -283,7 +283,10 @@ def _step(ctx: Context, run: Run, target: str | None, args: dict[str, Any]) -> E
             f"The result of step {target!r} is {len(output)} characters; "
             f"{protocol.MAX_PAYLOAD_BYTES} bytes are allowed."
         )
-    kept = {"output": output, "output_type": args.get("output_type", "application/json")}
+    if "error" in args:  # the step has failed; its task may catch that and go on
+        kept = {"error": args["error"]}
+    else:
+        kept = {"output": output, "output_type": args.get("output_type", "application/json")}
     return Effect(kept | {name: args[name] for name in ("metadata", "tags") if name in args})
 
 
