@@ -463,8 +463,11 @@ class AsyncSession(AttemptSession):
         """Raise a signal in every branch; a run that ignores it twice is given up."""
         if self.signal is not None or self.ended:
             return
-        self.signal = signal
         self._is_ending = True
+        if self._outcome is not None and not self.branches:  # it has ended while parked
+            self._finish(self._outcome)
+            return
+        self.signal = signal
         self._disarm()
         self._ring()
         later = self._loop.call_later
