@@ -267,7 +267,7 @@ def find_exceeded(facts: Facts) -> Iterator[Violation]:
     for queue, limit in LIMITS.items():
         inside: set[int] = set()
         moments: list[tuple[int, bool, int]] = []
-        slots = list(_slots(facts, queue))
+        slots = [slot for slot in _slots(facts, queue) if slot[1] < slot[2]]
         for number, (_, begin, finish) in enumerate(slots):
             moments += [(begin, True, number), (finish, False, number)]
         for at, enters, number in sorted(moments):
@@ -281,7 +281,7 @@ def _slots(facts: Facts, queue: str) -> Iterator[tuple[str, int, int]]:
     """Go through the times for which runs held a slot.
 
     A kill ends those in its process; so does a newer execution of the same run, whatever the older one still
-    does.
+    does. One that entered after a newer one ends before it begins.
     """
     for row in facts.runs.values():
         if KINDS[row.task].queue != queue:

@@ -245,6 +245,15 @@ def test_an_older_execution_of_a_run_holds_no_slot() -> None:
     assert broken(facts(rows, [*lines, end("run_a", token=2), end("run_b")])) == {}
 
 
+def test_an_execution_that_enters_after_a_newer_one_holds_no_slot() -> None:
+    newer = [line(10, "run_a", "enter", token=2), line(20, "run_a", "leave", token=2)]
+    older = [line(30, "run_a", "enter"), line(40, "run_a", "leave")]
+    others = [line(50, run, what, pid=8) for run in ("run_b", "run_c") for what in ("enter", "leave")]
+    rows = [row("run_a", "limited-two", token=2), row("run_b", "limited-two"), row("run_c", "limited-two")]
+    ends = [end("run_a", token=2), end("run_b"), end("run_c")]
+    assert broken(facts(rows, [*newer, *older, *others, *ends])) == {}
+
+
 def test_a_wrong_output() -> None:
     assert broken(facts([row("run_a", "leaf", value=3)], [end("run_a")])) == {"outputs wrong": 1}
 

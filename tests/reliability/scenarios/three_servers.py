@@ -13,7 +13,7 @@ from tests.reliability.storm import Storm
 
 _SERVERS = 3
 _RUNS, _KILLS = (250, 10_000), (3, 60)
-_LEASE, _HEARTBEAT = 2.0, 0.5
+_LEASE, _HEARTBEAT = 4.0, 1.0
 _LONGEST_DOWN = 2.0
 _SLOW_MACHINE = 10.0
 
