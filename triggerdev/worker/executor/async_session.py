@@ -24,7 +24,7 @@ from triggerdev.worker.executor.branches import (
     waits_for_branches,
 )
 from triggerdev.worker.executor.capture import now_ms
-from triggerdev.worker.executor.course import Course, has_place, is_flush
+from triggerdev.worker.executor.course import NOTHING, Course, has_place, is_flush
 from triggerdev.worker.executor.pacing import Pacing
 from triggerdev.worker.executor.record import MAIN, Node
 from triggerdev.worker.executor.session import STALE, WAIT_TYPES, AttemptSession, refusal
@@ -57,10 +57,12 @@ class AsyncSession(AttemptSession):
         self.timers: dict[int, asyncio.TimerHandle] = {}
         self.pending: dict[str, PendingOp] = {}
         self.parked = False
+        self.is_still = False
+        self.last_step = -1
         self.attempt = Attempt(self, plan)
         self.executor = self._executor = executor
         self.branches: set[Branch] = set()
-        self.pacing = Pacing(self, Course(start.get("record") or ()))
+        self.pacing = Pacing(self, Course(start["record"]) if start.get("record") else NOTHING)
         self._loop = executor.loop
         self._outbox: list[Message] = []
         self._has_rung = False
@@ -308,9 +310,13 @@ class AsyncSession(AttemptSession):
             self._has_rung = True
             self.send({"t": "wake", "run": self.id, "token": self.token})
 
-    def note_step(self) -> None:
-        """Note that a branch acts; if the run is parked, something outside of it has woken that branch."""
-        self.pacing.note_step()
+    def note_stillness(self, is_stalled: bool) -> None:
+        """Note whether a step of a branch would be news: the run is parked, or its replay stands still."""
+        self.is_still = is_stalled or self.parked
+
+    def act_again(self) -> None:
+        """React to a branch that acts though nothing of ours woke it; for that, a parked run needs a slot."""
+        self.pacing.go_on()
         if self.parked and not self._is_ending:
             self._ask_for_slot()
 
@@ -345,7 +351,7 @@ class AsyncSession(AttemptSession):
     def _park_now(self) -> None:
         if self.ended or self.signal is not None or not self.pending:
             return
-        self.parked = True
+        self.parked = self.is_still = True
         crash_point("worker.parking")
         self._disarm()
         self.send_changes()
@@ -369,7 +375,7 @@ class AsyncSession(AttemptSession):
         """Go on under a new token, with what was completed meanwhile."""
         crash_point("worker.resumed")
         self.token = token
-        self.parked = self._has_rung = False
+        self.parked = self.is_still = self._has_rung = False
         self.start_clock()
         self._arm()
         self._executor.candidates.add(self)

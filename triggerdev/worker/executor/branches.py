@@ -42,8 +42,11 @@ class Steps(Coroutine[Any, Any, Any]):
         self._heard = 0
 
     def send(self, value: Any) -> Any:
-        self._session.note_step()
-        if self._session.alarm != self._heard:
+        session = self._session
+        session.last_step = session.executor.turns
+        if session.is_still:
+            session.act_again()
+        if session.alarm != self._heard:
             return self.throw(asyncio.CancelledError())
         try:
             return self._coroutine.send(value)

@@ -7,27 +7,19 @@ code up to its last operation. What was heard after that had no consequence that
 import itertools
 from collections import deque
 from collections.abc import Container, Iterable
-from typing import NamedTuple
 
 from triggerdev.protocol import STEP, OpRecord, is_refusal
-from triggerdev.worker.executor.record import is_branch
+from triggerdev.worker.executor.record import MAIN, is_branch
 
 ASKED, HEARD, GIVEN_UP = "asked", "heard", "given up"
+Event = tuple[str, str, bool]  # what happened, to which operation, in the same turn as what was heard before?
 _TOGETHER, _UP = "+", "-"
-
-
-class Event(NamedTuple):
-    """Something that happened to an operation. `together`: in the same turn as what was heard before."""
-
-    kind: str
-    op: str
-    together: bool = False
 
 
 def has_place(op_id: str) -> bool:
     """Say whether an operation is one of the function's own, not of hooks or flushed metadata."""
     path, _, number = op_id.partition(":")
-    return is_branch(path) and not number.startswith("m")
+    return (path == MAIN or is_branch(path)) and number[0] != "m"
 
 
 def is_flush(op_id: str) -> bool:
@@ -88,7 +80,10 @@ class Course:
         self.outstanding: dict[str, None] = {}
         self._asked: set[str] = set()
         self._given: set[str] = set()
+        self._when: dict[str, int] = {}
         ops = list(record)
+        if not ops:
+            return
         self._when = {op["op"]: op.get("at", 0) for op in ops}
         done = {op["op"]: op["done"] for op in ops}
         inside = {f"{path}.s{number}" for path, number in _steps(ops)}
@@ -97,7 +92,7 @@ class Course:
                 self._add(event, inside)
             if has_place(op["op"]) and not is_failure(op):
                 self.outstanding[op["op"]] = None
-                self._add(Event(ASKED, op["op"]), inside)
+                self._add((ASKED, op["op"], False), inside)
 
     def _heard_before(self, op: OpRecord, done: dict[str, bool]) -> list[Event]:
         marks = op.get("heard")
@@ -108,15 +103,15 @@ class Course:
             name = mark.lstrip("+-")
             self.outstanding.pop(name, None)
             if mark.startswith(_UP):
-                events.append(Event(GIVEN_UP, name))
+                events.append((GIVEN_UP, name, False))
             elif done.get(name):
-                events.append(Event(HEARD, name, mark.startswith(_TOGETHER)))
+                events.append((HEARD, name, mark.startswith(_TOGETHER)))
         return events
 
     def _add(self, event: Event, inside: set[str]) -> None:
         """Append an event, unless it is inside of a step that is recorded and so not done again."""
         if inside:
-            parts = event.op.partition(":")[0].split(".")
+            parts = event[1].partition(":")[0].split(".")
             if any(".".join(parts[: count + 1]) in inside for count in range(len(parts))):
                 return
         self.events.append(event)
@@ -153,7 +148,7 @@ class Course:
 
     def take_together(self, waiting: Container[str]) -> list[str]:
         """Give the operation that was heard next and those heard in the same turn, if they are waited for."""
-        taken = [self.events[0].op]
+        taken = [self.events[0][1]]
         for kind, op, together in itertools.islice(self.events, 1, None):
             if kind == HEARD and not together:
                 break
@@ -172,3 +167,7 @@ def _steps(ops: list[OpRecord]) -> Iterable[tuple[str, str]]:
         if op["kind"] == STEP:
             path, _, number = op["op"].partition(":")
             yield path, number
+
+
+NOTHING = Course(())
+"""The course of a run that is not replayed."""

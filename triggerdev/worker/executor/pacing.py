@@ -26,9 +26,13 @@ _PATIENCE = {Rest.CERTAIN: 0.0, Rest.LIKELY: 1.0, Rest.NONE: 10.0}
 class Pacing:
     """Gives results to the branches of one run."""
 
+    __slots__ = (
+        *("_arrived", "_course", "_executor", "_hurried", "_is_hurrying", "_loop", "_session", "_since"),
+        *("_stall", "_stalled_at", "_turns", "hearing"),
+    )
+
     def __init__(self, session: "AsyncSession", course: Course) -> None:
         self.hearing = Hearing(course.outstanding)
-        self.last_step = -1
         self._session = session
         self._executor = session.executor
         self._loop = session.executor.loop
@@ -62,10 +66,10 @@ class Pacing:
 
     async def turn(self, op_id: str) -> None:
         """Wait until a recorded result may be given."""
-        self._course.ask(op_id)
         if len(self._session.branches) == 1 and not self._arrived and self._course.passes(op_id):
             self.hearing.note(op_id, self._executor.turns)
             return
+        self._course.ask(op_id)
         future = self._turns[op_id] = self._loop.create_future()
         self._await_calm()
         try:
@@ -87,9 +91,8 @@ class Pacing:
         self._await_calm()
         return True
 
-    def note_step(self) -> None:
-        """Note that a branch acts."""
-        self.last_step = self._executor.turns
+    def go_on(self) -> None:
+        """React to a branch that acts after nothing did."""
         if self._stall is not None:
             self._executor.replaying.add(self)
 
@@ -107,16 +110,16 @@ class Pacing:
         event = self._course.next()
         if event is None:
             self._release()
-        elif event.kind == HEARD:
+        elif event[0] == HEARD:
             self._give_recorded()
-        elif event.kind != ASKED and event.op not in self._turns and event.op not in session.pending:
+        elif event[0] != ASKED and event[1] not in self._turns and event[1] not in session.pending:
             self._course.skip()  # the branch has given it up again
             self._loop.call_soon(_nothing, context=NO_RUN)
         else:
             self._hurry()
 
     def _is_calm(self) -> bool:
-        return self._executor.turns - self.last_step >= _CALM_TURNS
+        return self._executor.turns - self._session.last_step >= _CALM_TURNS
 
     def _await_calm(self) -> None:
         if self not in self._executor.replaying:
@@ -128,6 +131,7 @@ class Pacing:
         if self._stall is not None:
             self._stall.cancel()
             self._stall = None
+            self._session.note_stillness(False)
 
     def _release(self) -> None:
         """Give what nobody had heard when the record ended, in the order in which it came about."""
@@ -153,13 +157,13 @@ class Pacing:
 
     def _mark_given(self) -> None:
         """Let the branches come to rest again before more is given."""
-        self._since = self.last_step = self._executor.turns
+        self._since = self._session.last_step = self._executor.turns
         self._loop.call_soon(_nothing, context=NO_RUN)
 
     def _hurry(self) -> None:
         """Let the code come to what it did before: by its first timer, or by itself, for a while."""
-        if self._stalled_at != self.last_step:
-            self._stalled_at, self._hurried = self.last_step, 0
+        if self._stalled_at != self._session.last_step:
+            self._stalled_at, self._hurried = self._session.last_step, 0
         rest = self._rest()
         timer = self._session.first_timer()
         if rest is not Rest.NONE and timer is not None and self._hurried < _MOST_TIMERS:
@@ -172,12 +176,14 @@ class Pacing:
             return
         self._stop()
         patience = _PATIENCE[Rest.NONE if timer is not None else rest] * self._executor.patience_seconds
-        self._stall = self._loop.call_later(patience, self._skip, self.last_step, context=NO_RUN)
+        self._stall = self._loop.call_later(patience, self._skip, self._session.last_step, context=NO_RUN)
+        self._session.note_stillness(True)
 
     def _skip(self, last_step: int) -> None:
         """Pass over what does not come: the code was changed, or waits for something outside for long."""
         self._stall = None
-        if self.last_step == last_step and self._course.events:
+        self._session.note_stillness(False)
+        if self._session.last_step == last_step and self._course.events:
             self._course.skip()
         self._executor.replaying.add(self)
         self._loop.call_soon(_nothing, context=NO_RUN)
