@@ -60,7 +60,10 @@ def _perform(ctx: Context, run: Run, message: Message) -> OpRow:
     try:
         effect = _effect(ctx, run, message)
     except errors.EngineError as error:  # recorded: a replay must see it fail, too
-        effect = Effect({"error": str(error), "error_kind": type(error).__name__})
+        refused = {"error": str(error), "error_kind": type(error).__name__}
+        effect = Effect(
+            refused | {name: message["args"][name] for name in ("base",) if name in message["args"]}
+        )
     row = OpRow(
         run_id=run.id,
         attempt=run.attempt,
