@@ -1,8 +1,5 @@
 """The schema of the PostgreSQL store: numbered files, applied in order under a lock."""
 
-import re
-from importlib import resources
-
 import psycopg
 from psycopg import sql
 
@@ -11,16 +8,12 @@ from triggerdev._crash import crash_point
 from triggerdev.engine.store import sqlfile
 from triggerdev.engine.store.postgres_connection import Connection
 
-_FILE = re.compile(r"^(\d{4})_\w+\.sql$")
 _LOCK = 7_214_980_213_001  # any number that nobody else uses
 
 
 def available() -> dict[int, str]:
     """Name the migrations of this version of the package, by number."""
-    folder = resources.files("triggerdev.engine.store").joinpath("sql", "postgres")
-    names = (entry.name for entry in folder.iterdir())
-    found = {int(match.group(1)): match.group(0) for match in map(_FILE.match, names) if match}
-    return dict(sorted(found.items()))
+    return sqlfile.migrations("postgres")
 
 
 def migrate(connection: Connection, schema: str, where: str) -> tuple[int, list[str]]:
