@@ -38,7 +38,8 @@ def upcoming(expression: str, timezone: str, after: int, count: int) -> list[int
     """List the next `count` slots strictly after a time (both in milliseconds since the epoch).
 
     A local time that a DST change skips runs once, at the change; one that it repeats runs once. Where the
-    expression's hour is `*` or `*/n`, slots follow real time instead: none is skipped, each repeat counts.
+    expression's minute or hour begins with `*`, slots are the local times that real time comes to: what is
+    skipped is not there, each repeat counts.
     """
     start = datetime.fromtimestamp(after / 1000, UTC).astimezone(ZoneInfo(timezone))
     slots: list[int] = []
