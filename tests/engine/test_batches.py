@@ -235,3 +235,17 @@ async def test_a_batch_with_a_known_key_is_waited_for_again(kit: EngineKit, work
     )
     assert results[0] == results[1] == late["result"]
     assert kit.query("SELECT count(*) FROM batches") == [(1,)]
+
+
+async def test_who_waits_for_a_batch_that_never_comes_is_told(kit: EngineKit, worker: Worker) -> None:
+    batch = await kit.engine.create_batch(run_count=2, idempotency_key="nightly")
+    run = await kit.start()
+    items = [{"task": "child", "payload": str(n)} for n in range(2)]
+    reply = await worker.op(
+        run, "0:0", "batch_trigger_and_wait", "child", items=items, idempotency_key="nightly"
+    )
+    assert reply.get("pending")
+    await worker.park(run, "0:0")
+    await kit.advance("31m")
+    (told,) = (await worker.next("resume", run))["ops"]
+    assert f"{batch.id!r} is ABORTED" in told["result"]["error"]

@@ -133,8 +133,11 @@ def retrieve(ctx: Context, batch_id: str) -> Batch:
 
 
 def abort_stale(ctx: Context) -> None:
-    """End batches whose items did not all come within half an hour."""
+    """End batches whose items did not all come within half an hour; who waits for one is told."""
     for batch in ctx.tx.stale_batches(ctx.now - STALE_AFTER_MS):
         batch.status = "ABORTED"
         batch.completed_at = batch.updated_at = ctx.now
         ctx.tx.update_batches([batch])
+        why = f"Batch {batch.id!r} is ABORTED: its items did not come in time."
+        for op in ctx.tx.pending_ops([batch.id]):
+            finish.complete_op(ctx, op, {"error": why, "error_kind": "EngineError"})
