@@ -224,14 +224,14 @@ def _counts(place: Place) -> dict[str, Figure]:
     """Count what is in the database while nobody serves it."""
     runs, _ = place.database.read()
     counts = Counter(run.status for run in runs)
+    size: dict[str, Figure] = {"megabytes of the database": round(_size(place.file) / 1e6, 1)}
     return {
         "runs in the database": len(runs),
         "of these: finished": counts[Status.COMPLETED],
         "queued or delayed": counts[Status.PENDING] + counts[Status.DELAYED],
         "waiting": counts[Status.WAITING],
         "executing when killed": counts[Status.EXECUTING],
-        "megabytes of the database": round(_size(place.file) / 1e6, 1),
-    }
+    } | (size if place.file.exists() else {})
 
 
 def _size(file: Path) -> int:
