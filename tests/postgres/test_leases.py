@@ -3,7 +3,7 @@
 import psycopg
 import pytest
 
-from tests.engine.kit import MINUTE, SECOND, EngineKit
+from tests.engine.kit import DAY, MINUTE, SECOND, EngineKit
 from tests.postgres.conftest import LEASES
 from tests.postgres.test_servers import without_room
 from tests.store.backends import SCHEMA
@@ -13,6 +13,7 @@ from triggerdev.engine.commands import timers
 from triggerdev.engine.leases import Leases
 from triggerdev.engine.model import Status
 from triggerdev.engine.sharing import Sharing
+from triggerdev.engine.store import postgres_connection
 
 Pair = tuple[EngineKit, EngineKit]
 LEASE_MS = LEASES.length_ms
@@ -156,3 +157,41 @@ def test_a_heartbeat_is_at_most_a_third_of_the_lease() -> None:
     assert Leases(0.9, 0.3).length_ms == 900
     with pytest.raises(errors.UsageError, match="at most 10 s, not 11 s"):
         Leases(30, 11)
+
+
+@pytest.mark.parametrize("jump", [365 * DAY, -365 * DAY])
+async def test_no_lease_ends_because_the_database_s_clock_was_set(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, jump: int
+) -> None:
+    first, second = pair
+    await without_room(second)
+    run = await first.start()
+    await without_room(first)
+    first.clock.advance(jump)
+    monkeypatch.setattr(second.store, "clock_was_set", lambda within: within == LEASES.length)
+    await second.engine.sweep()
+    assert (await first.run(run)).worker == "wa"
+    monkeypatch.undo()
+    first.clock.advance(LEASE_MS + SECOND)
+    await second.engine.sweep()
+    assert (await first.run(run)).status is Status.PENDING
+
+
+def test_a_jump_of_the_database_s_clock_is_seen() -> None:
+    clock, ahead = postgres_connection.DatabaseClock(), 5e9
+
+    class Connection:
+        def execute(self, _query: str) -> "Connection":
+            return self
+
+        def fetchone(self) -> tuple[float]:
+            return (postgres_connection.steady() * 1000 + ahead,)
+
+    clock.measure(Connection(), "")  # type: ignore[arg-type]  # of a connection, only this is used
+    ahead += 300
+    clock.measure(Connection(), "")  # type: ignore[arg-type]  # of a connection, only this is used
+    assert not clock.was_set(60)
+    ahead += 3_600_000
+    clock.measure(Connection(), "")  # type: ignore[arg-type]  # of a connection, only this is used
+    assert clock.was_set(60)
+    assert not clock.was_set(0)

@@ -19,6 +19,7 @@ _log = logging.getLogger(__name__)
 POLL_SECONDS = 1.0
 STALLED_SECONDS = 20.0  # no transaction takes that long
 LOOK_AGAIN_SECONDS = 5.0  # how long a caller who waits for a change trusts that the news of it will come
+_FOREVER = 2**62
 
 Submit = Callable[[Callable[[Context], Any]], "asyncio.Future[Any]"]
 
@@ -77,6 +78,10 @@ class Sharing:
                 ctx.effects.disowned.add(worker)
         ctx.crash_points("sweep")
         now = time.monotonic()
+        if self._store.clock_was_set(self._leases.length):  # then leases of the old time say nothing
+            for worker in ctx.tx.expired_workers(_FOREVER):
+                tx.renew_lease(worker, until)
+            return False, now
         # Who is late stood still, or had no database, and then the others had none either: this once they get
         # another lease's time to show that they live.
         is_late = now - self._renewed_at > self._leases.length - self._leases.heartbeat

@@ -168,6 +168,10 @@ class PostgresStore:
                 raise
             raise judged from error
 
+    def clock_was_set(self, within: float) -> bool:
+        """Tell whether the database's clock was seen to jump in the last so many seconds."""
+        return self._clock.was_set(within)
+
     def listen(self, hear: Callable[[News], None]) -> None:
         """Hear from the other servers, in a thread of its own; also keeps the clock right."""
         self._news.start(hear, PostgresTx.sql)

@@ -1,5 +1,6 @@
 """Connections to PostgreSQL: how they are made, and what their errors mean."""
 
+import math
 import time
 from typing import Any
 
@@ -39,6 +40,9 @@ _REFUSED = frozenset({"28P01", "28000", "3D000", "42501"})
 
 
 _BOOT_TIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+
+
+_SMALL_STEP_MS = 1000
 
 
 class LostRaceError(Exception):
@@ -179,6 +183,8 @@ class DatabaseClock:
 
     def __init__(self) -> None:
         self._offset_ms = time.time() * 1000 - steady() * 1000
+        self._is_measured = False
+        self._set_at = -math.inf
 
     def now(self) -> int:
         return int(steady() * 1000 + self._offset_ms)
@@ -192,4 +198,11 @@ class DatabaseClock:
             after = steady()
             assert row is not None
             readings.append((after - before, row[0] - (before + after) * 500))
-        self._offset_ms = min(readings)[1]
+        offset_ms = min(readings)[1]
+        if self._is_measured and abs(offset_ms - self._offset_ms) > _SMALL_STEP_MS:
+            self._set_at = steady()
+        self._offset_ms, self._is_measured = offset_ms, True
+
+    def was_set(self, within: float) -> bool:
+        """Tell whether the database's clock was seen to jump in the last so many seconds."""
+        return steady() - self._set_at < within
