@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from triggerdev.engine.clock import Clock
+from triggerdev.engine.clock import Clock, steady_ns
 from triggerdev.engine.commands import retention
 from triggerdev.engine.commands.retention import Position, Retention
 from triggerdev.engine.committer import StoppedError
@@ -25,8 +25,8 @@ Submit = Callable[[Callable[[Context], Any]], "asyncio.Future[Any]"]
 class Cleaner:
     """Makes a pass each minute. A full disk puts it off; that is logged once.
 
-    After a jump of the clock by an hour or more nothing is deleted for an hour: what is old only by a clock
-    that is wrong for a moment would be gone for ever.
+    After a jump of the clock (a database's; that of SystemClock has none) by an hour or more nothing is
+    deleted for an hour: what is old only by a clock that is wrong for a moment would be gone for ever.
     """
 
     def __init__(self, submit: Submit, clock: Clock, keep: Retention) -> None:
@@ -35,8 +35,8 @@ class Cleaner:
         self._keep = keep
         self._task: asyncio.Task[None] | None = None
         self._failing = False
-        self._offset: float | None = None
-        self._quiet_until = 0.0
+        self._offset: int | None = None
+        self._quiet_until = 0
 
     def start(self) -> None:
         self._has_jumped()
@@ -84,13 +84,13 @@ class Cleaner:
 
     def _has_jumped(self) -> bool:
         """Tell if the clock has jumped within the last hour."""
-        steady = time.monotonic()
-        offset = self._clock.now() - steady * 1000
-        jump = 0.0 if self._offset is None else offset - self._offset
+        steady = steady_ns() // 1_000_000
+        offset = self._clock.now() - steady
+        jump = 0 if self._offset is None else offset - self._offset
         self._offset = offset
         if abs(jump) >= JUMP_MS:
-            self._quiet_until = steady + JUMP_MS / 1000
-            _log.warning("the clock jumped by %d s: nothing old is deleted for an hour", jump / 1000)
+            self._quiet_until = steady + JUMP_MS
+            _log.warning("the clock jumped by %d s: nothing old is deleted for an hour", jump // 1000)
         return steady < self._quiet_until
 
 
