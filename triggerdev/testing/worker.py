@@ -77,6 +77,9 @@ class InProcessWorker:
     def _take(self, message: Message) -> None:
         self._messages += 1
         kind = message["t"]
+        if kind == "lease_lost":
+            self.let_all_go()
+            return
         run = message["run"]["id"] if kind == "start" else message["run"]
         if kind != "start" and run not in self._starts:
             self._answer_for_another(message)
