@@ -141,6 +141,27 @@ async def failing_steps_in_branches(ctx: Context) -> Any:
     return [str(each) for each in found]
 
 
+async def failing_step_beside_branches(ctx: Context) -> Any:
+    async def fail() -> None:
+        await wait.for_(minutes=2)
+        raise ValueError(note("fail", "no"))
+
+    async def caught() -> Any:
+        try:
+            await ctx.step("fail", fail)
+        except ValueError as error:
+            await wait.for_(minutes=1)
+            return str(error)
+
+    async def reporting() -> Any:
+        await double(1)
+        metadata.set("seen", 1)
+        await wait.for_(seconds=2)
+        return metadata.get("seen")
+
+    return await asyncio.gather(double(2), caught(), reporting())
+
+
 async def cancelled_step(ctx: Context) -> Any:
     slow = asyncio.create_task(ctx.step("slow", later, "slow", days=9))
     fast = await ctx.step("fast", later, "fast", "fast")
@@ -220,6 +241,7 @@ SHAPES: list[StepShape] = [
     *(steps_in_a_row, step_around_a_wait, step_then_child, child_in_a_step, steps_in_a_loop_with_waits),
     *(steps_in_unequal_branches, gathered_steps, steps_in_a_task_group, branches_in_a_step, nested_steps),
     *(step_in_finally, failing_step_that_is_caught, failing_steps_in_branches, cancelled_step),
+    failing_step_beside_branches,
     *(step_that_decides, step_with_metadata, step_with_tags),
 ]
 PLAIN_SHAPES: list[StepShape] = [plain_steps, plain_nested_steps, plain_failing_step]

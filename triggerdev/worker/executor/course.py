@@ -87,12 +87,17 @@ class Course:
         self._when = {op["op"]: op.get("at", 0) for op in ops}
         done = {op["op"]: op["done"] for op in ops}
         inside = {f"{path}.s{number}" for path, number in _steps(ops)}
+        entered = {op["op"].partition(":")[0] for op in ops}
         for op in ops:
             for event in self._heard_before(op, done):
                 self._add(event, inside)
-            if has_place(op["op"]) and not is_failure(op):
+            if not has_place(op["op"]):
+                continue
+            if not is_failure(op):
                 self.outstanding[op["op"]] = None
                 self._add((ASKED, op["op"], False), inside)
+            elif _inside(op) in entered:  # it took its time, and the replay must not be ahead
+                self._add((HEARD, op["op"], False), inside)
 
     def _heard_before(self, op: OpRecord, done: dict[str, bool]) -> list[Event]:
         marks = op.get("heard")
@@ -160,6 +165,11 @@ class Course:
     def skip(self) -> None:
         """Pass over the next event, which does not happen in this replay."""
         self.events.popleft()
+
+
+def _inside(op: OpRecord) -> str:
+    path, _, number = op["op"].partition(":")
+    return f"{path}.s{number}"
 
 
 def _steps(ops: list[OpRecord]) -> Iterable[tuple[str, str]]:

@@ -69,7 +69,7 @@ class Record:
     """
 
     __slots__ = (
-        *("_below", "_changes", "_left", "_live", "_ops", "_places", "_steps"),
+        *("_below", "_changes", "_entered", "_left", "_live", "_ops", "_places", "_steps"),
         *("main_started", "metadata", "tags"),
     )
 
@@ -81,6 +81,7 @@ class Record:
         self._steps: dict[str, set[str]] = {}  # branches inside of steps
         self._changes: dict[str, list[tuple[int, int]]] = {}
         self._places: dict[str, int] = {}
+        self._entered: set[str] = set()
         self.main_started = False
         self.metadata: dict[str, Any] | None = None
         self.tags: list[str] | None = None
@@ -91,6 +92,7 @@ class Record:
         self._ops[op["op"]] = op
         self._places[op["op"]] = place
         path, _, number = op["op"].partition(":")
+        self._entered.add(path)
         if number.startswith("m"):
             self._changes.setdefault(path, []).append((int(number[1:]), place))
         is_of_branch = is_branch(path)
@@ -138,6 +140,10 @@ class Record:
         """Note that a step is done: again, if its branch went on after it, that is, if it had failed."""
         if path in self._left:
             self._count(step, 1)
+
+    def is_entered(self, step: str) -> bool:
+        """Say whether operations are recorded that a step did itself, not by tasks that it created."""
+        return step in self._entered
 
     def leave_step(self, step: str) -> None:
         """Forget what is recorded inside a step that is over."""

@@ -166,7 +166,7 @@ class AttemptSession(RunSession):
             else:
                 self._compare(recorded, op_id, protocol.STEP, name)
                 kept = recorded.get("result") or {}
-                if not is_failure(recorded):
+                if not is_failure(recorded) or self.record.is_entered(step.path):
                     await self._again(recorded)
                 self._take_state(kept, self.record.place(op_id))
                 if "error" in kept:
