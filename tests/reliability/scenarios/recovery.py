@@ -133,8 +133,6 @@ class Place:
             self.hold.touch()
             self.times.answers.append((answered - began) / 1e9)
             self.times.executes.append((first.at - began) / 1e9)
-            if not triggers:
-                await self.began("narrow", len(self.entries("narrow")) + 1)  # one that holds the slot
 
     async def _answer(self) -> int:
         async with httpx.AsyncClient(trust_env=False) as http, asyncio.timeout(_PATIENCE):
