@@ -181,7 +181,7 @@ class AttemptSession(RunSession):
             with self.counting(step):
                 value = await self.call_step(function)
             crash_point("worker.step_done")
-            text = _result_text(name, value)
+            text = step_errors.result_text(name, value)
         except Exception as error:
             self._keep_failure(op_id, name, error, *before)
             raise
@@ -466,14 +466,6 @@ class AttemptSession(RunSession):
             "stream": stream,
             "message": message,
         }
-
-
-def _result_text(name: str, value: Any) -> str | None:
-    """Write what a step gave. Raises StepResultError."""
-    try:
-        return serialise.dump_payload(value, f"result of step {name!r}")
-    except errors.PayloadError as error:
-        raise errors.StepResultError(str(error)) from None
 
 
 def _name(kind: str, target: str | None) -> str:

@@ -1,11 +1,20 @@
-"""Exceptions of steps in the record: a task may have caught one and gone on, so a replay raises it again."""
+"""What is recorded of a step: its result, or its exception, which the task may have caught to go on."""
 
 import sys
 from typing import Any
 
 from triggerdev import _json, errors
+from triggerdev.sdk import serialise
 
 _MAX_CHARACTERS = 65_536
+
+
+def result_text(name: str, value: Any) -> str | None:
+    """Write what a step gave as JSON text, None for None. Raises StepResultError."""
+    try:
+        return serialise.dump_payload(value, f"result of step {name!r}")
+    except errors.PayloadError as error:
+        raise errors.StepResultError(str(error)) from None
 
 
 def describe(error: Exception) -> dict[str, Any] | None:
