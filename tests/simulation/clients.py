@@ -17,7 +17,7 @@ from triggerdev.engine.model import Run, Status, TriggerItem
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-_TASKS = ("job", "job", "child", "narrow", "plain", "plain", "keyed", "extra")
+_TASKS = ("job", "job", "child", "narrow", "plain", "plain", "plain", "keyed", "extra")
 _PATIENCE = 5_000
 _BEGIN = Position()
 

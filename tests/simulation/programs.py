@@ -25,6 +25,8 @@ _FAILURES = (
     "timed_out",
     "soon",
     "later",
+    "much later",
+    "much later",
 )
 
 Node = tuple[Any, ...]

@@ -18,6 +18,7 @@ _ENDS: dict[str, dict[str, Any]] = {
     "failed": {"outcome": "failed", "error": BOOM},
     "skip": {"outcome": "failed", "error": BOOM, "skip_retry": True},
     "soon": {"outcome": "failed", "error": BOOM, "retry_delay_ms": 10},
+    "much later": {"outcome": "failed", "error": BOOM, "retry_delay_ms": 120_000},
     "later": {"outcome": "failed", "error": BOOM, "retry": {"max_attempts": 5, "min_timeout_in_ms": 2000}},
     "crashed": {"outcome": "crashed", "error": KILLED},
     "broken": {"outcome": "failed", "error": BROKEN},

@@ -43,6 +43,7 @@ class World:
         self._numbers = itertools.count()
         self._trace: deque[tuple[int, str, tuple[Any, ...]]] = deque(maxlen=remember)
         self._trouble_at = 0
+        self._jumped_at = -_MEASURE_MS
         self.ids = IdSource(random.Random(seed))
         self.store = SharedWatchedStore()
         self.checks = Checks(self, self.store)
@@ -154,6 +155,7 @@ class World:
         """
         self.skew += by
         self._most_skew = max(self._most_skew, self.skew)
+        self._jumped_at = self.time
         self.trouble()
         measured_after = self.rng.randrange(_MEASURE_MS)
         for server in self.servers:
@@ -161,6 +163,11 @@ class World:
                 server.later(measured_after, server.see_jump)
             elif server.is_up:
                 server.crash()
+
+    @property
+    def clocks_differ(self) -> bool:
+        """Tell whether a server may not have seen a jump yet that another one, just started, has."""
+        return self.time - self._jumped_at < _MEASURE_MS + SWEEP_MS
 
     def right_the_clock(self) -> None:
         """Put the clock to the latest that it ever showed, so that whatever waits for a time will see it."""
