@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from triggerdev.worker.executor.async_session import AsyncSession
 
 NO_RUN = contextvars.Context()
+_WATCHED = "watched_timer"  # another executor of the loop may watch it already, in tests
 _PACKAGE = __file__.rpartition("worker")[0]
 _LIBRARY = asyncio.__file__.rpartition("asyncio")[0]
 _JOINS = frozenset({asyncio.tasks.__file__, asyncio.taskgroups.__file__})
@@ -162,20 +163,21 @@ def follow(loop: Any, after_turn: Callable[[], None]) -> None:
 
     def watched(when: float, callback: Any, *args: Any, context: Any = None) -> Any:
         session = _session_of(context)
-        if session is None:
+        if session is None or getattr(callback, "__name__", "") == _WATCHED:
             return call_at(when, callback, *args, context=context)
 
         owner = current_branch()
 
-        def fire() -> None:
-            if session.hold(fire, when) or session.pacing.holds_back(owner):
+        def watched_timer() -> None:
+            if session.hold(watched_timer, when) or session.pacing.holds_back(owner):
                 return
-            session.timers.pop(id(handle), None)
-            if not handle.cancelled():  # since it was held
+            is_first = session.timers.pop(id(handle), None) is not None
+            if is_first and not handle.cancelled():  # since it was held
                 session.stir()
+                session.last_step = session.executor.turns
                 callback(*args)
 
-        handle = call_at(when, fire, context=context)
+        handle = call_at(when, watched_timer, context=context)
         session.timers[id(handle)] = handle
         return handle
 

@@ -27,7 +27,17 @@ class Pacing:
     """Gives results to the branches of one run."""
 
     __slots__ = (
-        *("_arrived", "_course", "_executor", "_hurried", "_is_hurrying", "_loop", "_session", "_since"),
+        *(
+            "_arrived",
+            "_course",
+            "_executor",
+            "_given_at",
+            "_hurried",
+            "_is_hurrying",
+            "_loop",
+            "_session",
+            "_since",
+        ),
         *("_stall", "_stalled_at", "_turns", "hearing"),
     )
 
@@ -40,6 +50,7 @@ class Pacing:
         self._turns: dict[str, asyncio.Future[None]] = {}
         self._arrived: list[tuple[asyncio.Future[Any], Any, Exception | None]] = []
         self._since = 0
+        self._given_at = -1
         self._hurried = 0
         self._is_hurrying = False
         self._stall: asyncio.TimerHandle | None = None
@@ -52,10 +63,13 @@ class Pacing:
 
     def give(self, future: "asyncio.Future[Any]", result: Any, error: Exception | None = None) -> None:
         """Give a result that has come, now or when the branches rest."""
-        if self.is_busy or (len(self._session.branches) > 1 and not self._is_calm()):
+        turn = self._executor.turns
+        is_calm = self._is_calm() and (turn == self._given_at or turn - self._given_at >= _CALM_TURNS)
+        if self.is_busy or (len(self._session.branches) > 1 and not is_calm):
             self._await_calm()
             self._arrived.append((future, result, error))
         else:
+            self._given_at = turn
             _set(future, result, error)
 
     def ask(self, op_id: str) -> None:
@@ -82,14 +96,24 @@ class Pacing:
         self.hearing.note(op_id, self._executor.turns)
 
     def holds_back(self, owner: Branch | None) -> bool:
-        """Say whether a timer that is due must not act: in a replay it does when it did before."""
-        if not self._course.events or self._is_hurrying or self._session.signal is not None:
+        """Say whether a timer that is due must not act yet: in a replay it does when it did before."""
+        if self._is_hurrying or self._session.signal is not None:
             return False
+        if not self._course.events:
+            return self._waits_for_rest()
         future = getattr(owner, "_fut_waiter", None)
         if future not in self._futures() and self._rest() is Rest.NONE:
             return False
         self._await_calm()
         return True
+
+    def _waits_for_rest(self) -> bool:
+        """Say whether a timer of branches in motion has to wait until they rest, as it does in a replay."""
+        is_calm = self._is_calm() and self._executor.turns - self._given_at >= _CALM_TURNS
+        if is_calm or len(self._session.branches) == 1:
+            return False
+        self._await_calm()
+        return self._executor.turns < self._since + _MOST_TURNS
 
     def go_on(self) -> None:
         """React to a branch that acts after nothing did."""
@@ -141,11 +165,15 @@ class Pacing:
             for op in [op for op, at in when.items() if at == first]:
                 _set(self._turns[op], None, None)
             self._mark_given()
-        else:
-            arrived, self._arrived = self._arrived, []
-            for future, result, error in arrived:
-                _set(future, result, error)
-            self._stop()
+            return
+        arrived, self._arrived = self._arrived, []
+        for future, result, error in arrived:
+            _set(future, result, error)
+            self._given_at = self._executor.turns - 1  # as between two turns: more would come in another one
+        if arrived and self._session.timers:  # those that are due act when what was given has had its effect
+            self._mark_given()
+            return
+        self._stop()
         self._session.fire_held_timers()
 
     def _give_recorded(self) -> None:
