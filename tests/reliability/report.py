@@ -1,6 +1,7 @@
 """Writes RELIABILITY.md from the results of the last long runs."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from tests.reliability.scenario import Scenario
 
 PAGE = REPOSITORY / "RELIABILITY.md"
 _TEXTS = Path(__file__).parent
+
+_EXCEPTION = re.compile(r"[\w.]+(Error|Exception|Interrupt|Exit)(: |$)")
 
 Result = Mapping[str, Any]
 
@@ -99,4 +102,6 @@ def _headline(failure: str) -> str:
     """Give the line of a failure that says what it is."""
     lines = [line.strip(" |+-") for line in failure.splitlines()]
     told = [line for line in lines if line]
-    return told[-1 if "Traceback" in told[0] else 0]
+    if "Traceback" not in told[0]:
+        return told[0]
+    return next((line for line in reversed(told) if _EXCEPTION.match(line)), told[-1])
