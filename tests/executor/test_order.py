@@ -222,3 +222,42 @@ async def test_an_on_cancel_hook_hears_that_it_cannot_do_operations(registry: Re
     assert "on_cancel hooks cannot do durable operations" in seen[0]
     assert seen[1:] == ["cleaned up"]
     assert len(engine.sent("op")) == 1
+
+
+async def test_a_branch_that_never_rests_does_not_hold_up_a_replay_for_ever(registry: Registry) -> None:
+    @task
+    async def changed() -> str:
+        async def heartbeat() -> None:
+            while True:
+                await asyncio.sleep(0.001)
+
+        beating = asyncio.create_task(heartbeat())
+        await wait.for_(seconds=1)
+        beating.cancel()
+        return "done"
+
+    record: list[OpRecord] = [
+        {"op": "0.0:0", "kind": "tags", "target": None, "done": True, "result": {"tags": []}},
+        {"op": "0:0", "kind": "wait", "target": None, "done": True, "result": None, "heard": ["0.0:0"]},
+        {"op": "0:1", "kind": "tags", "target": None, "done": True, "result": {"tags": []}},
+    ]
+    engine = AsyncEngine(registry)
+    engine.executor.patience_seconds = 0.001
+    assert output_of(await engine.run("changed", record=record)) == "done"
+
+
+async def test_a_replay_does_not_wait_for_the_sleep_before_an_operation(registry: Registry) -> None:
+    @task
+    async def sleepy() -> str:
+        other = asyncio.create_task(wait.for_(seconds=1))
+        await asyncio.sleep(3600)
+        await tags.add("slept")
+        await other
+        return "slept"
+
+    record: list[OpRecord] = [
+        {"op": "0.0:0", "kind": "wait", "target": None, "done": True, "result": None},
+        {"op": "0:0", "kind": "tags", "target": None, "done": True, "result": {"tags": []}, "heard": []},
+    ]
+    engine = AsyncEngine(registry)
+    assert output_of(await engine.run("sleepy", record=record)) == "slept"

@@ -66,6 +66,9 @@ class Steps(Coroutine[Any, Any, Any]):
     ) -> Any:
         error = typ if isinstance(typ, BaseException) else typ()
         session = self._session
+        session.last_step = session.executor.turns
+        if session.is_still:
+            session.act_again()
         if session.signal is not None and session.alarm != self._heard:
             self._heard = session.alarm
             error = session.signal

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 _CALM_TURNS = 5  # gather in gather wakes who joins it within this many turns of the loop
 _MOST_TURNS = 100  # a branch that never rests holds nobody up for longer
-_MOST_TIMERS = 100  # that change nothing: one that looks at the clock arms itself again
+_MOST_TIMERS = 1000  # that bring no progress: such as those of a loop that sleeps
+_BUDGET = 60.0  # seconds that a replay may stand still altogether
 _PATIENCE = {Rest.CERTAIN: 0.0, Rest.LIKELY: 1.0, Rest.NONE: 10.0}
 
 
@@ -38,7 +39,7 @@ class Pacing:
             "_session",
             "_since",
         ),
-        *("_stall", "_stalled_at", "_turns", "hearing"),
+        *("_blocked_at", "_blocked_left", "_budget", "_stall", "_turns", "hearing"),
     )
 
     def __init__(self, session: "AsyncSession", course: Course) -> None:
@@ -54,7 +55,9 @@ class Pacing:
         self._hurried = 0
         self._is_hurrying = False
         self._stall: asyncio.TimerHandle | None = None
-        self._stalled_at = -1
+        self._blocked_left = -1
+        self._blocked_at = 0.0
+        self._budget = _BUDGET
 
     @property
     def is_busy(self) -> bool:
@@ -101,6 +104,8 @@ class Pacing:
             return False
         if not self._course.events:
             return self._waits_for_rest()
+        if self._hurried >= _MOST_TIMERS:
+            return False
         future = getattr(owner, "_fut_waiter", None)
         if future not in self._futures() and self._rest() is Rest.NONE:
             return False
@@ -118,7 +123,7 @@ class Pacing:
     def go_on(self) -> None:
         """React to a branch that acts after nothing did."""
         if self._stall is not None:
-            self._executor.replaying.add(self)
+            self._await_calm()
 
     # -- each turn of the loop
 
@@ -190,30 +195,42 @@ class Pacing:
 
     def _hurry(self) -> None:
         """Let the code come to what it did before: by its first timer, or by itself, for a while."""
-        if self._stalled_at != self._session.last_step:
-            self._stalled_at, self._hurried = self._session.last_step, 0
+        left, now = len(self._course.events), self._loop.time()
+        if left != self._blocked_left:
+            self._blocked_left, self._blocked_at, self._hurried = left, now, 0
         rest = self._rest()
         timer = self._session.first_timer()
-        if rest is not Rest.NONE and timer is not None and self._hurried < _MOST_TIMERS:
-            self._hurried += 1
-            self._is_hurrying = True
-            timer._run()
-            self._is_hurrying = False
-            timer.cancel()
-            self._loop.call_soon(_nothing, context=NO_RUN)
-            return
         self._stop()
-        patience = _PATIENCE[Rest.NONE if timer is not None else rest] * self._executor.patience_seconds
-        self._stall = self._loop.call_later(patience, self._skip, self._session.last_step, context=NO_RUN)
-        self._session.note_stillness(True)
+        if now - self._blocked_at >= self._budget:
+            self._skip(None)
+        elif rest is not Rest.NONE and timer is not None and self._hurried < _MOST_TIMERS:
+            self._run_early(timer)
+        else:
+            patience = _PATIENCE[Rest.NONE if timer is not None else rest] * self._executor.patience_seconds
+            step = self._session.last_step if self._hurried < _MOST_TIMERS else None
+            self._stall = self._loop.call_later(patience, self._skip, step, context=NO_RUN)
+            self._session.note_stillness(True)
 
-    def _skip(self, last_step: int) -> None:
-        """Pass over what does not come: the code was changed, or waits for something outside for long."""
+    def _run_early(self, timer: asyncio.TimerHandle) -> None:
+        self._hurried += 1
+        self._is_hurrying = True
+        timer._run()
+        self._is_hurrying = False
+        timer.cancel()
+        self._await_calm()
+        self._loop.call_soon(_nothing, context=NO_RUN)
+
+    def _skip(self, step: int | None) -> None:
+        """Pass over what does not come: the code was changed, or waits for something outside for long.
+
+        `step`: the last one when the waiting began; None if it does not matter that there were others.
+        """
         self._stall = None
         self._session.note_stillness(False)
-        if self._session.last_step == last_step and self._course.events:
+        if step in (None, self._session.last_step) and self._course.events:
+            self._budget -= self._loop.time() - self._blocked_at
             self._course.skip()
-        self._executor.replaying.add(self)
+        self._await_calm()
         self._loop.call_soon(_nothing, context=NO_RUN)
 
     def _futures(self) -> list[Any]:
