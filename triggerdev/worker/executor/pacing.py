@@ -198,6 +198,11 @@ class Pacing:
         left, now = len(self._course.events), self._loop.time()
         if left != self._blocked_left:
             self._blocked_left, self._blocked_at, self._hurried = left, now, 0
+        if self._stall is not None and self._hurried >= _MOST_TIMERS:
+            self._executor.replaying.discard(
+                self
+            )  # each step of a loop that sleeps would begin the wait anew
+            return
         rest = self._rest()
         timer = self._session.first_timer()
         self._stop()
