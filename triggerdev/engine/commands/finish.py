@@ -155,7 +155,8 @@ def batch_result(ctx: Context, batch: Batch) -> dict[str, Any]:
 def cancel(ctx: Context, run_id: str, reason: ErrorInfo = CANCELED) -> None:
     """Cancel a run, its children that have not ended, their children that have not ended, and so on.
 
-    A run that is final stays as it is, and so does what it has triggered and left behind. A run that executes ends when its worker has let go of it; until then no operation of it is accepted.
+    A run that is final stays as it is, and so does what it has triggered and left behind. A run that
+    executes ends when its worker has let go of it; until then no operation of it is accepted.
     """
     first = ctx.run(run_id)
     if first.status.is_final:
