@@ -8,10 +8,10 @@ from triggerdev import errors
 from triggerdev._crash import crash_point, crash_point_after_turn
 from triggerdev.protocol import Message, RunStart
 from triggerdev.sdk import http
-from triggerdev.worker.executor.async_session import AsyncSession, PendingOp
+from triggerdev.worker.executor.async_session import AsyncSession
 from triggerdev.worker.executor.branches import Branch, follow
 from triggerdev.worker.executor.capture import LogSink
-from triggerdev.worker.executor.pacing import Pacing
+from triggerdev.worker.executor.pacing import Pacing, PendingOp
 from triggerdev.worker.executor.project import Channel, Project
 from triggerdev.worker.executor.session import cannot_start
 

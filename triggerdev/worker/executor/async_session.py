@@ -25,9 +25,10 @@ from triggerdev.worker.executor.branches import (
 )
 from triggerdev.worker.executor.capture import now_ms
 from triggerdev.worker.executor.course import NOTHING, Course, has_place, is_flush
-from triggerdev.worker.executor.pacing import Pacing
+from triggerdev.worker.executor.pacing import Pacing, PendingOp
 from triggerdev.worker.executor.record import MAIN, Node
 from triggerdev.worker.executor.session import STALE, WAIT_TYPES, AttemptSession, refusal
+from triggerdev.worker.executor.timers import Timers
 
 if TYPE_CHECKING:
     from triggerdev.worker.executor.async_executor import AsyncExecutor
@@ -36,25 +37,13 @@ if TYPE_CHECKING:
 _CALM_TURNS = 3  # a finished task wakes the one that joins it within three turns, a callback acts in the next
 
 
-class PendingOp:
-    """An operation that a branch waits for."""
-
-    __slots__ = ("future", "kind", "op", "target")
-
-    def __init__(self, op: str, kind: str, target: str | None, future: "asyncio.Future[Any]") -> None:
-        self.op = op
-        self.kind = kind
-        self.target = target
-        self.future = future
-
-
 class AsyncSession(AttemptSession):
     """One attempt on a loop that it shares with others."""
 
     def __init__(self, executor: "AsyncExecutor", start: RunStart, plan: "Plan") -> None:
         super().__init__(executor.project, executor.channel, executor.sink, start)
         self.alarm = 0
-        self.timers: dict[int, asyncio.TimerHandle] = {}
+        self.timers = Timers(executor.loop)
         self.pending: dict[str, PendingOp] = {}
         self.parked = False
         self.is_still = False
@@ -75,7 +64,6 @@ class AsyncSession(AttemptSession):
         self._held: list[tuple[str, Any]] = []
         self._patience: asyncio.TimerHandle | None = None
         self._patience_is_over = False
-        self._due_timers: list[Callable[[], Any]] = []
         self._told_timer = math.inf
         self._is_ending = False
 
@@ -255,7 +243,7 @@ class AsyncSession(AttemptSession):
             return
         if self._unanswered or self._hooks_running or self.pacing.is_busy:
             return
-        if self._has_timers() and not self._is_patient_enough():
+        if self.timers and not self._is_patient_enough():
             return
         if self._calm < (_CALM_TURNS if len(self.branches) > 1 else 1):
             self._calm += 1
@@ -301,8 +289,7 @@ class AsyncSession(AttemptSession):
             return False
         if when < self._told_timer:
             self._ask_for_slot()
-        variables = contextvars.copy_context()
-        self._due_timers.append(lambda: self._loop.call_soon(call, context=variables))
+        self.timers.keep(call)
         return True
 
     def _ask_for_slot(self) -> None:
@@ -319,28 +306,6 @@ class AsyncSession(AttemptSession):
         self.pacing.go_on()
         if self.parked and not self._is_ending:
             self._ask_for_slot()
-
-    def first_timer(self) -> asyncio.TimerHandle | None:
-        """Give the timer of the run's own code that is due first."""
-        return min(self.timers.values(), key=lambda timer: timer.when()) if self._has_timers() else None
-
-    def fire_held_timers(self) -> None:
-        """Let the timers act that became due during the replay."""
-        now = self._loop.time()
-        due = [timer for timer in self.timers.values() if timer.when() <= now and not timer.cancelled()]
-        for timer in sorted(due, key=lambda timer: timer.when()):
-            self._loop.call_soon(_run, timer, context=NO_RUN)
-
-    def _go_on(self) -> None:
-        """Let the timers that became due meanwhile act, after the results that came with the resume."""
-        due, self._due_timers = self._due_timers, []
-        for call_soon in due:
-            call_soon()
-
-    def _has_timers(self) -> bool:
-        if self.timers:
-            self.timers = {key: timer for key, timer in self.timers.items() if not timer.cancelled()}
-        return bool(self.timers)
 
     def _park(self) -> None:
         if self.attempt.has_hooks("on_wait"):
@@ -364,8 +329,9 @@ class AsyncSession(AttemptSession):
             "usage_ms": self.total_usage_ms(),
         }
         self._told_timer = math.inf
-        if self._has_timers():
-            self._told_timer = min(timer.when() for timer in self.timers.values())
+        first = self.timers.first()
+        if first is not None:
+            self._told_timer = first.when()
             left = max(0.0, self._told_timer - self._loop.time())
             message["wake_at"] = now_ms() + math.ceil(left * 1000)
         self.send(message)
@@ -385,7 +351,7 @@ class AsyncSession(AttemptSession):
             if op["done"]:
                 self.deliver(op["op"], op.get("result"))
         if not self._hooks_running:
-            self._go_on()
+            self.timers.go_on()  # after the results that came with the resume
         outbox, self._outbox = self._outbox, []
         for message in outbox:
             self.send({**message, "token": token})
@@ -410,7 +376,7 @@ class AsyncSession(AttemptSession):
                 for op_id, result in held:
                     self.deliver(op_id, result)
                 if not self.parked:
-                    self._go_on()
+                    self.timers.go_on()  # after the results that came with the resume
 
         self._start_apart(hooks(), name)
 
@@ -525,11 +491,6 @@ class AsyncSession(AttemptSession):
 def _is_at(branch: Branch, path: str) -> bool:
     """Say whether a branch is at a path, or inside a step that it does there."""
     return branch.node.path == path or branch.node.path.startswith(f"{path}.s")
-
-
-def _run(timer: asyncio.TimerHandle) -> None:
-    if not timer.cancelled():
-        timer._run()
 
 
 def _nothing() -> None:

@@ -174,14 +174,13 @@ def follow(loop: Any, after_turn: Callable[[], None]) -> None:
         def watched_timer() -> None:
             if session.hold(watched_timer, when) or session.pacing.holds_back(owner):
                 return
-            is_first = session.timers.pop(id(handle), None) is not None
-            if is_first and not handle.cancelled():  # since it was held
+            if session.timers.take(handle):
                 session.stir()
                 session.last_step = session.executor.turns
                 callback(*args)
 
         handle = call_at(when, watched_timer, context=context)
-        session.timers[id(handle)] = handle
+        session.timers.add(handle)
         return handle
 
     def turn() -> None:

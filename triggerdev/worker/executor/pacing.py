@@ -24,22 +24,24 @@ _BUDGET = 60.0  # seconds that a replay may stand still altogether
 _PATIENCE = {Rest.CERTAIN: 0.0, Rest.LIKELY: 1.0, Rest.NONE: 10.0}
 
 
+class PendingOp:
+    """An operation that a branch waits for."""
+
+    __slots__ = ("future", "kind", "op", "target")
+
+    def __init__(self, op: str, kind: str, target: str | None, future: "asyncio.Future[Any]") -> None:
+        self.op = op
+        self.kind = kind
+        self.target = target
+        self.future = future
+
+
 class Pacing:
     """Gives results to the branches of one run."""
 
     __slots__ = (
-        *(
-            "_arrived",
-            "_course",
-            "_executor",
-            "_given_at",
-            "_hurried",
-            "_is_hurrying",
-            "_loop",
-            "_session",
-            "_since",
-        ),
-        *("_blocked_at", "_blocked_left", "_budget", "_stall", "_turns", "hearing"),
+        *("_arrived", "_blocked_at", "_blocked_left", "_budget", "_course", "_executor", "_given_at"),
+        *("_hurried", "_is_hurrying", "_loop", "_session", "_since", "_stall", "_turns", "hearing"),
     )
 
     def __init__(self, session: "AsyncSession", course: Course) -> None:
@@ -179,7 +181,7 @@ class Pacing:
             self._mark_given()
             return
         self._stop()
-        self._session.fire_held_timers()
+        self._session.timers.fire_due()
 
     def _give_recorded(self) -> None:
         for op in self._course.take_together(self._turns):
@@ -204,7 +206,7 @@ class Pacing:
             )  # each step of a loop that sleeps would begin the wait anew
             return
         rest = self._rest()
-        timer = self._session.first_timer()
+        timer = self._session.timers.first()
         self._stop()
         if now - self._blocked_at >= self._budget:
             self._skip(None)
