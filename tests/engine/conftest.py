@@ -11,7 +11,7 @@ from tests.store.backends import Backend, make_backend
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:
-    """An empty store's place; `only_sqlite` of the kit leaves PostgreSQL out."""
+    """An empty store's place; `only_sqlite` and `only_postgres` of the kit leave the other out."""
     backend = make_backend(request.param, tmp_path)
     yield backend
     backend.close()

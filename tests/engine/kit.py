@@ -49,6 +49,7 @@ def manifest(*tasks: TaskInfo, queues: Sequence[QueueInfo] = ()) -> Manifest:
 
 
 only_sqlite = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+only_postgres = pytest.mark.parametrize("backend", ["postgres"], indirect=True)
 DEFAULT_TASKS = (task("job"), task("child"), task("other"), task("plain", kind="sync"))
 
 

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from tests.engine.kit import DAY, HOUR, MINUTE, SECOND, EngineKit, Worker, item, only_sqlite
+from tests.engine.kit import DAY, HOUR, MINUTE, SECOND, EngineKit, Worker, item, only_postgres, only_sqlite
 from tests.engine.test_storage import fill_disk, free_disk
 from triggerdev import errors
 from triggerdev.engine import cleaning
@@ -233,9 +233,8 @@ async def test_answers_to_repeated_requests_are_forgotten_after_an_hour(kit: Eng
     assert rows(kit) == {"runs": 31, "idempotency_keys": 1}
 
 
+@only_postgres
 async def test_only_one_server_deletes_at_a_time(kit: EngineKit, worker: Worker) -> None:
-    if kit.backend.__class__.__name__ != "PostgresBackend":
-        pytest.skip("one engine has the file for itself")
     await worker.ok(await kit.start())
     await kit.advance("2d")
     other = kit.backend.make()
