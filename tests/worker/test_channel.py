@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from triggerdev.protocol import Message
+from triggerdev.worker import channel
 from triggerdev.worker.channel import (
     AsyncChannel,
     BlockingChannel,
@@ -191,3 +192,11 @@ def test_the_end_of_the_other_side_is_an_end_of_file(pair: Pair) -> None:
     assert receiver.receive() == {"t": "last"}
     with pytest.raises(EOFError):
         receiver.receive()
+
+
+def test_messages_that_are_too_long_for_one_frame_leave_in_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channel, "MAX_FRAME_BYTES", 100)
+    messages = [{"t": "done", "output": "x" * 60, "n": n} for n in range(5)]
+    buffer = FrameBuffer()
+    buffer.feed(encode_frame(messages))
+    assert buffer.take() == messages

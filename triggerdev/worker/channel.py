@@ -19,7 +19,7 @@ from triggerdev import _json
 from triggerdev.protocol import Message
 from triggerdev.worker import plain
 
-MAX_FRAME_BYTES = 256 * 1024 * 1024
+MAX_FRAME_BYTES = 512 * 1024 * 1024  # less than any four letters are as a length
 _HEADER = struct.Struct(">I")
 _READ_BYTES = 256 * 1024
 _MAX_FDS = 8
@@ -27,11 +27,17 @@ _NO_CONTEXT = contextvars.Context()  # what is scheduled for a run must not run 
 
 
 def encode_frame(messages: Sequence[Message]) -> bytes:
-    """Encode messages as one frame; what JSON cannot hold is replaced, so that no message is lost for it."""
+    """Encode messages as one frame, or as several where they are too long for one.
+
+    What JSON cannot hold is replaced, so that no message is lost for it.
+    """
     try:
         body = _json.dump_bytes(messages)
     except (TypeError, ValueError, RecursionError):
         body = _json.dump_bytes(plain.make_plain(messages))
+    if len(body) > MAX_FRAME_BYTES and len(messages) > 1:
+        half = len(messages) // 2
+        return encode_frame(messages[:half]) + encode_frame(messages[half:])
     return _HEADER.pack(len(body)) + body
 
 
@@ -45,7 +51,7 @@ class FrameBuffer:
         self._data += data
 
     def take(self) -> list[Message]:
-        """Return the messages of all complete frames, in order. Raises ValueError for a frame over 256 MB."""
+        """Return the messages of all complete frames, in order. Raises ValueError for a frame over 512 MB."""
         messages: list[Message] = []
         start, data = 0, self._data
         while len(data) - start >= _HEADER.size:
