@@ -261,3 +261,22 @@ async def test_a_replay_does_not_wait_for_the_sleep_before_an_operation(registry
     ]
     engine = AsyncEngine(registry)
     assert output_of(await engine.run("sleepy", record=record)) == "slept"
+
+
+async def test_timers_and_results_come_to_their_branches_beside_one_that_never_rests(
+    registry: Registry,
+) -> None:
+    @task
+    async def busy() -> str:
+        async def spin() -> None:
+            while True:
+                await asyncio.sleep(0)
+
+        spinning = asyncio.create_task(spin())
+        for _ in range(3):
+            await asyncio.sleep(0.001)
+            await tags.add("slept")
+        spinning.cancel()
+        return "over"
+
+    assert output_of(await AsyncEngine(registry).run("busy")) == "over"

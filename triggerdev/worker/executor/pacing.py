@@ -181,7 +181,9 @@ class Pacing:
             self._mark_given()
             return
         self._stop()
+        self._is_hurrying = True
         self._session.timers.fire_due()
+        self._is_hurrying = False
 
     def _give_recorded(self) -> None:
         for op in self._course.take_together(self._turns):

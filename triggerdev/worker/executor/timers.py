@@ -37,7 +37,8 @@ class Timers:
         now = self._loop.time()
         due = [timer for timer in self._handles.values() if timer.when() <= now and not timer.cancelled()]
         for timer in sorted(due, key=lambda timer: timer.when()):
-            self._loop.call_soon(_run, timer, context=contextvars.Context())
+            if not timer.cancelled():  # by one before it
+                timer._run()
 
     def keep(self, call: Callable[[], None]) -> None:
         """Keep what a timer calls, in the present context, until `go_on`."""
@@ -48,8 +49,3 @@ class Timers:
         kept, self._kept = self._kept, []
         for call, variables in kept:
             self._loop.call_soon(call, context=variables)
-
-
-def _run(timer: asyncio.TimerHandle) -> None:
-    if not timer.cancelled():
-        timer._run()
