@@ -228,6 +228,9 @@ class Checks(Ledger):
 
     def _check_lease(self, run: Run) -> None:
         left = self._leases.get(run.worker or "", 0) - self._world.time
+        if left > _CLOCKS_DIFFER and self._world.clocks_differ:
+            self._world.count("run taken over early by a server that has seen a jump first")
+            return
         self.that(
             left <= _CLOCKS_DIFFER, f"{run.id} was taken from {run.worker}, whose lease lasts {left} ms more"
         )

@@ -292,6 +292,11 @@ class Server:
             self._due_at = None
             self.submit(Job("tick", _tick, self.tick, lambda _: self.later(1000, self.tick)))
 
+    def poll(self) -> None:
+        """Look for what the news of another server should have brought, as is done each second."""
+        self.tick()
+        self.pump()
+
     def sweep(self, more: bool = True) -> None:
         """Renew leases, take over the runs of those whose lease is over."""
         if more:

@@ -244,7 +244,7 @@ class World:
             self.after(self.rng.choice((100, 3 * SECOND)), lambda worker=worker: self.join(worker))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
         self.after(self.rng.choice((200, 2 * SECOND, 2 * MINUTE)), server.start)
         for other in self.servers:
-            other.later(SECOND, other.tick)  # its poll
+            other.later(SECOND, other.poll)
 
     # -- workers
 
