@@ -285,8 +285,9 @@ class Op(TypedDict):
     """Do and record one durable operation; `id` pairs the Reply.
 
     `heard`: which results the code has taken since the operation before this one, in order: an id; "+" and an
-    id, in the same turn of the loop as the one before; "-" and an id, given up by its waiter. Not there if
-    it has taken all that were outstanding, in the order in which it asked, as code without branches does.
+    id, in the same turn of the loop as the one before; "-" and an id, given up by its waiter; "+-", in the
+    same turn as the one given up before. Not there if it has taken all that were outstanding, in the order in
+    which it asked, as code without branches does.
     """
 
     t: Literal["op"]

@@ -50,6 +50,32 @@ async def test_branches_say_what_was_heard_when_and_what_in_one_turn(registry: R
     assert heard(engine) == {"0.0:0": None, "0.1:0": [], "0.0:1": ["0.0:0"], "0.1:1": ["+0.1:0"]}
 
 
+async def test_what_is_given_up_together_is_so_again(registry: Registry) -> None:
+    @task
+    async def hasty() -> list[int]:
+        given_up: list[int] = []
+        deadline = asyncio.get_running_loop().time() + 0.01
+
+        async def branch(n: int) -> None:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await wait.for_token(f"token-{n}")
+            except TimeoutError:
+                given_up.append(n)
+            await asyncio.sleep(0)
+            await tasks.trigger(f"after-{given_up}")
+
+        await asyncio.gather(branch(0), branch(1))
+        return given_up
+
+    engine = AsyncEngine(registry)
+    engine.held = {"wait_token"}
+    await engine.run("hasty")
+    assert heard(engine)["0.0:1"] == ["-0.0:0", "+-0.1:0"]
+    again = await replay(registry, "hasty", engine.record)
+    assert (again.sent("op"), output_of(again.sent("done")[0])) == ([], [0, 1])
+
+
 async def test_what_was_given_up_is_told(registry: Registry) -> None:
     @task
     async def impatient() -> str:

@@ -172,7 +172,7 @@ class AsyncSession(AttemptSession):
         try:
             result = await entry.future
         except asyncio.CancelledError:
-            pacing.hearing.give_up(op_id)
+            pacing.hearing.give_up(op_id, self._executor.turns)
             raise
         except Exception:
             pacing.hearing.note(op_id, self._executor.turns)
@@ -329,8 +329,7 @@ class AsyncSession(AttemptSession):
             "usage_ms": self.total_usage_ms(),
         }
         self._told_timer = math.inf
-        first = self.timers.first()
-        if first is not None:
+        for first in self.timers.first():
             self._told_timer = first.when()
             left = max(0.0, self._told_timer - self._loop.time())
             message["wake_at"] = now_ms() + math.ceil(left * 1000)

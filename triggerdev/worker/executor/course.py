@@ -12,7 +12,7 @@ from triggerdev.protocol import STEP, OpRecord, is_refusal
 from triggerdev.worker.executor.record import MAIN, is_branch
 
 ASKED, HEARD, GIVEN_UP = "asked", "heard", "given up"
-Event = tuple[str, str, bool]  # what happened, to which operation, in the same turn as what was heard before?
+Event = tuple[str, str, bool]  # what happened, to which operation, in the same turn as the last of its kind?
 _TOGETHER, _UP = "+", "-"
 
 
@@ -37,12 +37,12 @@ def is_failure(op: OpRecord) -> bool:
 class Hearing:
     """What the code has heard since the engine was told last."""
 
-    __slots__ = ("_heard", "_open", "_turn")
+    __slots__ = ("_heard", "_open", "_turn", "_up_turn")
 
     def __init__(self, outstanding: Iterable[str] = ()) -> None:
         self._open: dict[str, None] = dict.fromkeys(outstanding)
         self._heard: list[str] = []
-        self._turn = -1
+        self._turn = self._up_turn = -1
 
     def take(self, op_id: str, is_awaited: bool) -> list[str] | None:
         """Give what was heard before an operation that is asked for; None if that goes without saying."""
@@ -64,10 +64,11 @@ class Hearing:
             self._heard.append(f"{_TOGETHER}{op_id}" if turn == self._turn else op_id)
             self._turn = turn
 
-    def give_up(self, op_id: str) -> None:
+    def give_up(self, op_id: str, turn: int) -> None:
         """Note that a branch does not wait for a result any more."""
         if op_id in self._open:
-            self._heard.append(f"{_UP}{op_id}")
+            self._heard.append(f"{_TOGETHER if turn == self._up_turn else ''}{_UP}{op_id}")
+            self._up_turn = turn
 
 
 class Course:
@@ -107,8 +108,8 @@ class Course:
         for mark in marks:
             name = mark.lstrip("+-")
             self.outstanding.pop(name, None)
-            if mark.startswith(_UP):
-                events.append((GIVEN_UP, name, False))
+            if mark.lstrip(_TOGETHER).startswith(_UP):
+                events.append((GIVEN_UP, name, mark.startswith(_TOGETHER)))
             elif done.get(name):
                 events.append((HEARD, name, mark.startswith(_TOGETHER)))
         return events
@@ -161,6 +162,15 @@ class Course:
                 taken.append(op)
         self._given.update(taken)
         return taken
+
+    def given_up_together(self) -> int:
+        """Count the waits that were given up next, all in one turn; 0 if something else comes next."""
+        count = 0
+        for kind, _, together in self.events:
+            if kind != GIVEN_UP or (count and not together):
+                break
+            count += 1
+        return count
 
     def skip(self) -> None:
         """Pass over the next event, which does not happen in this replay."""

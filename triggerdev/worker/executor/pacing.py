@@ -9,6 +9,7 @@ timer of its own, such as that of a timeout, the timer acts at once.
 """
 
 import asyncio
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from triggerdev.worker.executor.branches import NO_RUN, Branch, Rest, rest_of
@@ -94,7 +95,7 @@ class Pacing:
         try:
             await future
         except asyncio.CancelledError:
-            self.hearing.give_up(op_id)
+            self.hearing.give_up(op_id, self._executor.turns)
             raise
         finally:
             del self._turns[op_id]
@@ -208,24 +209,27 @@ class Pacing:
             )  # each step of a loop that sleeps would begin the wait anew
             return
         rest = self._rest()
-        timer = self._session.timers.first()
+        timers = self._session.timers.first(max(1, self._course.given_up_together()))
         self._stop()
         if now - self._blocked_at >= self._budget:
             self._skip(None)
-        elif rest is not Rest.NONE and timer is not None and self._hurried < _MOST_TIMERS:
-            self._run_early(timer)
+        elif rest is not Rest.NONE and timers and self._hurried < _MOST_TIMERS:
+            self._run_early(timers)
         else:
-            patience = _PATIENCE[Rest.NONE if timer is not None else rest] * self._executor.patience_seconds
+            patience = _PATIENCE[Rest.NONE if timers else rest] * self._executor.patience_seconds
             step = self._session.last_step if self._hurried < _MOST_TIMERS else None
             self._stall = self._loop.call_later(patience, self._skip, step, context=NO_RUN)
             self._session.note_stillness(True)
 
-    def _run_early(self, timer: asyncio.TimerHandle) -> None:
+    def _run_early(self, timers: Sequence[asyncio.TimerHandle]) -> None:
+        """Let timers act: one, or as many as have acted in one turn before."""
         self._hurried += 1
         self._is_hurrying = True
-        timer._run()
+        for timer in timers:
+            if not timer.cancelled():  # by one before it
+                timer._run()
+                timer.cancel()
         self._is_hurrying = False
-        timer.cancel()
         self._await_calm()
         self._loop.call_soon(_nothing, context=NO_RUN)
 

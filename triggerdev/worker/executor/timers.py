@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import heapq
 from collections.abc import Callable
 
 
@@ -28,9 +29,9 @@ class Timers:
         """Forget a timer that acts now; false if it has acted already."""
         return self._handles.pop(id(timer), None) is not None and not timer.cancelled()
 
-    def first(self) -> asyncio.TimerHandle | None:
-        """Give the timer that is due first."""
-        return min(self._handles.values(), key=lambda timer: timer.when()) if self else None
+    def first(self, count: int = 1) -> list[asyncio.TimerHandle]:
+        """Give the timers that are due first."""
+        return heapq.nsmallest(count, self._handles.values(), key=lambda timer: timer.when()) if self else []
 
     def fire_due(self) -> None:
         """Let those act that are due, and were held back."""
