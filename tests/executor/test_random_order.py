@@ -74,7 +74,7 @@ class Program:
 
     async def patience(self, name: str) -> str:
         try:
-            async with asyncio.timeout(0.002):
+            async with asyncio.timeout(0.01):
                 await wait.for_token(self.target())
         except TimeoutError:
             return f"x{name}"

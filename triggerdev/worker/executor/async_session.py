@@ -329,7 +329,8 @@ class AsyncSession(AttemptSession):
             "usage_ms": self.total_usage_ms(),
         }
         self._told_timer = math.inf
-        for first in self.timers.first():
+        first = self.timers.first()
+        if first is not None:
             self._told_timer = first.when()
             left = max(0.0, self._told_timer - self._loop.time())
             message["wake_at"] = now_ms() + math.ceil(left * 1000)

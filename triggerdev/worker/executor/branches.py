@@ -180,7 +180,7 @@ def follow(loop: Any, after_turn: Callable[[], None]) -> None:
                 callback(*args)
 
         handle = call_at(when, watched_timer, context=context)
-        session.timers.add(handle)
+        session.timers.add(handle, owner)
         return handle
 
     def turn() -> None:

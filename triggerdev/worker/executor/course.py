@@ -163,14 +163,14 @@ class Course:
         self._given.update(taken)
         return taken
 
-    def given_up_together(self) -> int:
-        """Count the waits that were given up next, all in one turn; 0 if something else comes next."""
-        count = 0
-        for kind, _, together in self.events:
-            if kind != GIVEN_UP or (count and not together):
+    def given_up_together(self) -> list[str]:
+        """Give the waits that were given up next, all in one turn; none if something else comes next."""
+        found: list[str] = []
+        for kind, op, together in self.events:
+            if kind != GIVEN_UP or (found and not together):
                 break
-            count += 1
-        return count
+            found.append(op)
+        return found
 
     def skip(self) -> None:
         """Pass over the next event, which does not happen in this replay."""

@@ -209,7 +209,7 @@ class Pacing:
             )  # each step of a loop that sleeps would begin the wait anew
             return
         rest = self._rest()
-        timers = self._session.timers.first(max(1, self._course.given_up_together()))
+        timers = self._timers_to_run()
         self._stop()
         if now - self._blocked_at >= self._budget:
             self._skip(None)
@@ -220,6 +220,16 @@ class Pacing:
             step = self._session.last_step if self._hurried < _MOST_TIMERS else None
             self._stall = self._loop.call_later(patience, self._skip, step, context=NO_RUN)
             self._session.note_stillness(True)
+
+    def _timers_to_run(self) -> list[asyncio.TimerHandle]:
+        """Choose what brings the code on: timeouts of the waits that it gave up, or else a sleep's end."""
+        timers, pending = self._session.timers, self._session.pending
+        given_up = self._course.given_up_together()
+        futures = [self._turns.get(op) or (pending[op].future if op in pending else None) for op in given_up]
+        chosen = timers.around({id(future) for future in futures if future is not None})
+        chosen = chosen or timers.beside({id(future) for future in self._futures()})
+        first = timers.first()
+        return chosen or ([first] if first is not None else [])
 
     def _run_early(self, timers: Sequence[asyncio.TimerHandle]) -> None:
         """Let timers act: one, or as many as have acted in one turn before."""
