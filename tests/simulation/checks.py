@@ -135,16 +135,20 @@ class Checks(Ledger):
             self._check_key(run, after)
 
     def _check_key(self, run: Run, after: Tables) -> None:
-        for other in after.runs.values():
-            is_same = (other.task, other.idempotency_key) == (run.task, run.idempotency_key)
-            if not is_same or other.seq >= run.seq:
-                continue
-            is_over = other.created_at + programs.KEY_TTL[run.idempotency_key or ""] <= self.now
-            self.that(
-                is_over or other.status in _FAILED,
-                f"key {run.idempotency_key} has made {run.id} beside {other.id} ({other.status})",
-            )
-            self._world.count("a key that had ended was used again")
+        same = [
+            other
+            for other in after.runs.values()
+            if (other.task, other.idempotency_key) == (run.task, run.idempotency_key) and other.seq < run.seq
+        ]
+        if not same:
+            return
+        last = max(same, key=lambda other: other.seq)  # it had the key; those before it have lost it already
+        is_over = last.created_at + programs.KEY_TTL[run.idempotency_key or ""] <= self.now
+        self.that(
+            is_over or last.status in _FAILED,
+            f"key {run.idempotency_key} has made {run.id} beside {last.id} ({last.status})",
+        )
+        self._world.count("a key that had ended was used again")
 
     def _check_slot(self, run: Run, after: Tables) -> None:
         stamp = _json.loads(run.payload or "")["json"]["timestamp"]

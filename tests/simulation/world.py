@@ -10,7 +10,7 @@ from typing import Any
 from tests.simulation.checks import Checks
 from tests.simulation.clients import Clients
 from tests.simulation.faults import HOUR, MINUTE, SECOND, Faults
-from tests.simulation.server import SWEEP_MS, Job, Link, Server
+from tests.simulation.server import LEASE_MS, SWEEP_MS, Job, Link, Server
 from tests.simulation.versions import FINAL_VERSION, VERSIONS, activate, limits_of
 from tests.simulation.watched import SharedWatchedStore
 from tests.simulation.worker import SimWorker
@@ -166,8 +166,8 @@ class World:
 
     @property
     def clocks_differ(self) -> bool:
-        """Tell whether a server may not have seen a jump yet that another one, just started, has."""
-        return self.time - self._jumped_at < _MEASURE_MS + SWEEP_MS
+        """Tell whether leases may be there from a server that had not seen a jump yet, for one that has."""
+        return self.time - self._jumped_at < _MEASURE_MS + LEASE_MS
 
     def right_the_clock(self) -> None:
         """Put the clock to the latest that it ever showed, so that whatever waits for a time will see it."""
