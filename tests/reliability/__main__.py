@@ -1,6 +1,7 @@
 """Run scenarios by name: `python -m tests.reliability worker-kills --store postgres --tier long --seed 7`.
 
-Without names, all of them. Results are kept in `.reliability/`, from which `report` writes RELIABILITY.md.
+Without names, all of them. Results of the long tier are kept in `results/`; `report` makes RELIABILITY.md
+of them.
 """
 
 import argparse

@@ -12,11 +12,11 @@ from tests.reliability import machine
 from tests.reliability.scenario import Plan, Report, Scenario, Tier
 
 REPOSITORY = Path(__file__).parents[2]
-RESULTS = REPOSITORY / ".reliability"
+RESULTS = Path(__file__).parent / "results"  # of long runs, kept with the code: the page is made of them
 
 
-def run(scenario: Scenario, store: str, tier: Tier, seed: int, *, keep: bool = True) -> bool:
-    """Run a scenario; true if every promise was kept. The result is kept unless told otherwise."""
+def run(scenario: Scenario, store: str, tier: Tier, seed: int) -> bool:
+    """Run a scenario; true if every promise was kept. The result of a long one is kept for the report."""
     print(f"== {scenario.name} on {store} ({tier}, seed {seed}): {scenario.title}", flush=True)
     folder = Path(tempfile.mkdtemp(prefix="triggerdev-reliability-"))
     began = time.monotonic()
@@ -33,7 +33,7 @@ def run(scenario: Scenario, store: str, tier: Tier, seed: int, *, keep: bool = T
         print(f"   to repeat: {command(scenario.name, store, tier, seed)}; what is left: {folder}")
     else:
         shutil.rmtree(folder, ignore_errors=True)
-    if keep:
+    if tier == "long":
         _keep(scenario, store, tier, seed, report)
     return not report.failures
 

@@ -22,4 +22,4 @@ def on(*stores: str) -> pytest.MarkDecorator:
 
 def holds(scenario: Scenario, store: str) -> bool:
     """Run the short tier with a seed of its own, which a failure prints with the command that repeats it."""
-    return running.run(scenario, store, "short", random.SystemRandom().randrange(1, 2**32), keep=False)
+    return running.run(scenario, store, "short", random.SystemRandom().randrange(1, 2**32))
