@@ -1,5 +1,6 @@
 """Durations as people write them: seconds, or text such as "5m" and "2h30m"."""
 
+import math
 import re
 from datetime import UTC, datetime, timedelta
 
@@ -25,6 +26,8 @@ def to_ms(value: float | str | timedelta) -> int | None:
         return round(value.total_seconds() * 1000)
     if isinstance(value, str):
         return parse_duration_ms(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        return None
     return round(value * 1000)
 
 

@@ -25,6 +25,8 @@ where the step itself is `<path>:<n>`.
 from typing import Any, Final, Literal, NotRequired, TypedDict
 
 PROTOCOL: Final = 1
+MAX_ATTEMPTS: Final = 250
+MIN_MAX_DURATION: Final = 1  # second
 MAX_PAYLOAD_BYTES: Final = 3_145_728
 MAX_OUTPUT_BYTES: Final = 10_485_760
 

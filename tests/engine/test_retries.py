@@ -188,6 +188,16 @@ async def test_out_of_memory_goes_on_once_with_the_larger_machine(kit: EngineKit
     assert await kit.status(run) is Status.CRASHED
 
 
+@pytest.mark.parametrize("machine", ["large-1x", "large-2x"])
+async def test_out_of_memory_is_final_on_a_machine_that_is_as_large(
+    kit: EngineKit, worker: Worker, machine: str
+) -> None:
+    await kit.activate(task("job", retry={"max_attempts": 3, "out_of_memory_machine": "large-1x"}))
+    run = await kit.start("job", None, machine=machine)
+    await worker.done(run, "failed", error=crash("TASK_PROCESS_OOM_KILLED"))
+    assert await kit.status(run) is Status.CRASHED
+
+
 async def test_a_new_attempt_begins_with_an_empty_record(kit: EngineKit, worker: Worker) -> None:
     run = await kit.start()
     await worker.op(run, "0:0", "trigger", "child")

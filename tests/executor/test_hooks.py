@@ -184,10 +184,43 @@ async def test_abort_raised_in_catch_error_fails_without_retry(registry: Registr
     assert done["error"]["causes"][0]["message"] == "boom"
 
 
-@pytest.mark.parametrize("catch", [lambda error: 1 / 0, lambda error: "yes", lambda error: {"retyr": 1}])
-async def test_a_broken_catch_error_is_named_and_final(registry: Registry, catch: Any) -> None:
+@pytest.mark.parametrize(
+    ("catch", "message"),
+    [
+        (lambda error: 1 / 0, "ZeroDivisionError"),
+        (lambda error: "yes", "returned 'yes'"),
+        (lambda error: {"retyr": 1}, "unknown key 'retyr'"),
+        (lambda error: {"retry_delay_in_ms": -1}, "retry_delay_in_ms=-1"),
+        (lambda error: {"retry_delay_in_ms": "1s"}, "retry_delay_in_ms='1s'"),
+        (lambda error: {"retry_at": True}, "retry_at=True"),
+        (lambda error: {"retry_at": float("nan")}, "retry_at=nan"),
+        (lambda error: {"retry_at": "tomorrow"}, "retry_at='tomorrow'"),
+        (lambda error: {"retry": {"max_attempts": 0}}, "max_attempts=0"),
+        (lambda error: {"error": "text"}, "error='text'"),
+    ],
+)
+async def test_a_broken_catch_error_is_named_and_final(registry: Registry, catch: Any, message: str) -> None:
     done = await run_either("async", registry, boom, {"catch_error": catch})
     assert (done["error"]["code"], done["skip_retry"]) == ("HANDLE_ERROR_ERROR", True)
+    assert message in done["error"]["message"]
+
+
+@both
+@pytest.mark.parametrize("answer", [LookupError("better"), {"error": LookupError("better")}])
+async def test_catch_error_may_give_another_error(registry: Registry, kind: str, answer: Any) -> None:
+    heard: list[str] = []
+    options: Any = {
+        "catch_error": lambda error: answer,
+        "on_complete": lambda error: heard.append(str(error)),
+    }
+    done = await run_either(kind, registry, boom, options)
+    assert (done["error"]["name"], done["error"]["message"], heard) == ("LookupError", "better", ["better"])
+    assert "skip_retry" not in done
+
+
+async def test_an_abort_as_the_other_error_ends_the_run(registry: Registry) -> None:
+    done = await run_either("async", registry, boom, {"catch_error": lambda: AbortTaskRunError("no")})
+    assert (done["error"]["name"], done["skip_retry"]) == ("AbortTaskRunError", True)
 
 
 async def test_abort_in_the_run_skips_retries(registry: Registry) -> None:

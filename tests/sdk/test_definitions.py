@@ -1,6 +1,7 @@
 """Defining tasks: ids, options, mistakes."""
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
@@ -42,11 +43,17 @@ def test_two_tasks_of_one_id_are_reported_with_both_places() -> None:
     [
         ({"machine": "huge"}, "Unknown machine preset 'huge'"),
         ({"machine": {"cpu": 3, "memory": 1}}, "No machine preset"),
+        ({"machine": {"presett": "micro"}}, "unknown key 'presett'"),
+        ({"machine": {}}, "is empty"),
+        ({"machine": "small-2x", "retry": {"out_of_memory": {"machine": "micro"}}}, "no more memory than"),
         ({"retry": {"max_attempts": 0}}, "max_attempts=0"),
         ({"retry": {"attempts": 1}}, "retry has no option 'attempts'"),
         ({"queue": {"concurrency_limit": 0}}, "concurrency_limit=0"),
         ({"queue": {"limit": 1}}, "unknown option 'limit'"),
         ({"max_duration": "soon"}, "max_duration='soon' is no duration"),
+        ({"max_duration": -5}, "max_duration=-5 is no duration"),
+        ({"max_duration": 0}, "max_duration=0: at least 1 second"),
+        ({"max_duration": float("nan")}, "max_duration=nan is no duration"),
         ({"ttl": -1}, "ttl=-1 is no duration"),
         ({"on_succes": print}, "unknown option 'on_succes'. Did you mean 'on_success'"),
         ({"on_start": "print"}, "is not callable"),
@@ -87,9 +94,32 @@ def test_forms_of_queues_machines_and_retries(registry: Registry) -> None:
 
 
 def test_the_memory_of_a_retry_must_be_a_preset() -> None:
-    assert Retry(out_of_memory_machine="large-1x").info()["out_of_memory_machine"] == "large-1x"
+    assert Retry(out_of_memory={"machine": "large-1x"}).info()["out_of_memory_machine"] == "large-1x"
+    assert Retry(out_of_memory={"machine": Machine("micro")}).info()["out_of_memory_machine"] == "micro"
     with pytest.raises(TaskDefinitionError, match="disk"):
-        Retry(out_of_memory_machine="disk")
+        Retry(out_of_memory={"machine": "disk"})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_attempts": 251}, "max_attempts=251"),
+        ({"max_attempts": 2.5}, "max_attempts=2.5"),
+        ({"max_attempts": "3"}, "max_attempts='3'"),
+        ({"factor": 0}, "factor=0"),
+        ({"factor": float("nan")}, "factor=nan"),
+        ({"min_timeout_in_ms": -1}, "min_timeout_in_ms=-1"),
+        ({"max_timeout_in_ms": "1s"}, "max_timeout_in_ms='1s'"),
+        ({"max_timeout_in_ms": float("inf")}, "max_timeout_in_ms=inf"),
+        ({"randomize": "no"}, "randomize='no'"),
+        ({"out_of_memory": {}}, "out_of_memory={}"),
+        ({"out_of_memory": {"machine": None}}, "out_of_memory="),
+        ({"out_of_memory": "large-1x"}, "out_of_memory='large-1x'"),
+    ],
+)
+def test_numbers_of_a_retry_that_make_no_sense_are_named(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(TaskDefinitionError, match=re.escape(message)):
+        Retry(**options)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ MAX_TAG_LENGTH = 128
 MAX_IDEMPOTENCY_KEY = 2048
 MAX_METADATA_BYTES = 262_144
 DEFAULT_IDEMPOTENCY_TTL_MS = 30 * 86_400_000
-MIN_MAX_DURATION = 1
 MAX_SPAN_MS = 100 * 366 * 86_400_000
 MAX_PRIORITY = 10**9
 _MAX_COUNT = 2**31 - 1
@@ -141,8 +140,8 @@ def _max_duration(value: Any) -> int | None:
     seconds = _number(value, "maxDuration", _MAX_COUNT)
     if seconds is None:
         return None
-    if seconds < MIN_MAX_DURATION:
-        raise errors.InvalidOptionError(f"maxDuration: at least {MIN_MAX_DURATION} second.")
+    if seconds < protocol.MIN_MAX_DURATION:
+        raise errors.InvalidOptionError(f"maxDuration: at least {protocol.MIN_MAX_DURATION} second.")
     return round(seconds * 1000)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from triggerdev.engine.model import Run, Status
 from triggerdev.engine.transitions import Event
-from triggerdev.protocol import RetryInfo
+from triggerdev.protocol import DEFAULT_MACHINE, MACHINES, MAX_ATTEMPTS, RetryInfo
 
 DEFAULT_RETRY: RetryInfo = {
     "max_attempts": 3,
@@ -15,7 +15,6 @@ DEFAULT_RETRY: RetryInfo = {
     "max_timeout_in_ms": 60_000,
     "randomize": True,
 }
-MAX_ATTEMPTS = 250
 
 _CRASH_CODES_RETRIED = frozenset(
     {
@@ -86,9 +85,15 @@ def retry_at(run: Run, done: dict[str, Any], policy: RetryInfo, now: int, rng: r
 
 
 def larger_machine(run: Run, error: Mapping[str, Any], policy: RetryInfo) -> str | None:
-    """Name the machine that a run which ran out of memory goes on with; None if there is no other one."""
+    """Name the machine that a run which ran out of memory goes on with; None if there is no larger one."""
     machine = policy.get("out_of_memory_machine")
-    return machine if _code(error) in _OUT_OF_MEMORY and machine != run.machine else None
+    if machine is None or _code(error) not in _OUT_OF_MEMORY:
+        return None
+    return machine if _memory(machine) > _memory(run.machine) else None
+
+
+def _memory(machine: str | None) -> float:
+    return MACHINES.get(machine or DEFAULT_MACHINE, MACHINES[DEFAULT_MACHINE])[1]
 
 
 def final_event(error: Mapping[str, Any]) -> Event:

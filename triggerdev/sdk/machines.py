@@ -54,6 +54,12 @@ def preset_name(machine: "str | MachineMapping | Mapping[str, object] | Machine 
 
 
 def _from_mapping(machine: Mapping[str, object]) -> str:
+    unknown = [name for name in machine if name not in MachineMapping.__annotations__]
+    if unknown or not machine:
+        problem = f"has the unknown key {unknown[0]!r}" if unknown else "is empty"
+        raise TaskDefinitionError(
+            f"The machine {machine!r:.80} {problem}; use preset, or cpu and memory (GB)."
+        )
     if "preset" in machine:
         return Machine(str(machine["preset"])).preset
     size = (machine.get("cpu"), machine.get("memory"))

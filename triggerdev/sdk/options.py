@@ -6,6 +6,7 @@ from typing import Any, TypedDict
 
 from triggerdev import _json
 from triggerdev.errors import PayloadError, TaskDefinitionError
+from triggerdev.protocol import MIN_MAX_DURATION
 from triggerdev.sdk import keys, machines, policy, serialise, times
 
 MAX_TAGS = 10
@@ -154,6 +155,8 @@ def _max_attempts(wire: Wire, value: Any) -> None:
 
 def _max_duration(wire: Wire, value: Any) -> None:
     seconds = times.duration_ms(value, "max_duration") / 1000
+    if seconds < MIN_MAX_DURATION:
+        raise PayloadError(f"max_duration={value!r}: at least {MIN_MAX_DURATION} second of compute time.")
     wire["maxDuration"] = int(seconds) if seconds.is_integer() else seconds
 
 

@@ -1,14 +1,15 @@
 """`retry`: repeat a part of a task in place. Its pauses are ordinary sleeps: short, billed, not recorded."""
 
 import inspect
-import random
-from collections.abc import Awaitable, Callable, Mapping
+import itertools
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
 from triggerdev.errors import AbortTaskRunError, UsageError
 from triggerdev.sdk import http
 from triggerdev.sdk.calls import Call, drive, refuse_loop
-from triggerdev.sdk.policy import Retry, as_retry
+from triggerdev.sdk.fetching import FetchPolicy, FetchRetry
+from triggerdev.sdk.policy import Retry, as_retry, delay_ms
 
 if TYPE_CHECKING:
     import httpx
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 __all__ = ["fetch", "on_throw", "sync"]
 
 T = TypeVar("T")
-_MOST_FETCH_TRIES = 10
-_DEFAULT_STATUSES = "429,408,409,5xx"
 
 
 class RetryOptions(TypedDict, total=False):
@@ -25,23 +24,12 @@ class RetryOptions(TypedDict, total=False):
 
     max_attempts: int
     factor: float
-    min_timeout_in_ms: int
-    max_timeout_in_ms: int
+    min_timeout_in_ms: float
+    max_timeout_in_ms: float
     randomize: bool
 
 
-def delay_ms(policy: Retry, attempt: int) -> float | None:
-    """Give the pause after a failed attempt, None if it was the last."""
-    if attempt >= policy.max_attempts:
-        return None
-    spread = 1 + random.random() if policy.randomize else 1  # noqa: S311 - spreads load, hides nothing
-    return round(
-        min(policy.max_timeout_in_ms, spread * policy.min_timeout_in_ms * policy.factor ** (attempt - 1))
-    )
-
-
-async def _on_throw(function: Callable[..., Any], options: RetryOptions) -> Any:
-    policy = Retry(**options)
+async def _on_throw(function: Callable[..., Any], policy: Retry) -> Any:
     call = _accepting(function)
     attempt = 1
     while True:
@@ -56,6 +44,18 @@ async def _on_throw(function: Callable[..., Any], options: RetryOptions) -> Any:
                 raise
         await http.sleep(ms / 1000)
         attempt += 1
+
+
+def _read(function: Any, options: RetryOptions) -> Retry:
+    """Check what on_throw was given. Raises UsageError that names the argument."""
+    if not callable(function):
+        raise UsageError(
+            f"retry.on_throw({function!r:.60}) takes a function, which it may call more than once; without"
+            " calling it there: retry.on_throw(work)."
+        )
+    policy = as_retry(options, "retry.on_throw")
+    assert policy is not None
+    return policy
 
 
 def _accepting(function: Callable[..., Any]) -> Callable[[int, int], Any]:
@@ -76,119 +76,47 @@ def _accepting(function: Callable[..., Any]) -> Callable[[int, int], Any]:
 def on_throw(function: Callable[..., Awaitable[T]], **options: Unpack[RetryOptions]) -> Call[T]:
     """Call a function until it does not raise; it may take `attempt` and `max_attempts`.
 
-    AbortTaskRunError ends it at once; the last error is raised as it is.
+    AbortTaskRunError ends it at once; the last error is raised as it is. Raises UsageError for options that
+    make no sense.
     """
-    return Call(_on_throw(function, options))
+    return Call(_on_throw(function, _read(function, options)))
 
 
 def _on_throw_blocking(function: Callable[..., T], **options: Unpack[RetryOptions]) -> T:
     """Call a function until it does not raise; it may take `attempt` and `max_attempts`."""
     refuse_loop("retry.on_throw")
-    result: T = drive(_on_throw(function, options))
+    result: T = drive(_on_throw(function, _read(function, options)))
     return result
 
 
-class FetchRetry(TypedDict, total=False):
-    """When `fetch` repeats a request.
-
-    Either `condition(response, error)` with the options of a policy, or `by_status` ({"429,5xx": policy}),
-    `connection_error` and `timeout` (a policy each).
-    """
-
-    max_attempts: int
-    factor: float
-    min_timeout_in_ms: int
-    max_timeout_in_ms: int
-    randomize: bool
-    condition: Callable[[Any, Exception | None], bool]
-    by_status: Mapping[str, Mapping[str, Any] | Retry]
-    connection_error: Mapping[str, Any] | Retry
-    timeout: Mapping[str, Any] | Retry
-
-
-class _FetchPolicy:
-    """Decides after each try whether, and under which policy, a request is repeated."""
-
-    def __init__(self, retry: FetchRetry | None) -> None:
-        given = dict(retry or {})
-        self._condition: Any = given.pop("condition", None)
-        by_status: Any = given.pop("by_status", None)
-        on_connection: Any = given.pop("connection_error", None)
-        on_timeout: Any = given.pop("timeout", None)
-        base = as_retry(given) or Retry()
-        self._base = base
-        self._by_status = {
-            key: as_retry(value) or base for key, value in (by_status or {_DEFAULT_STATUSES: base}).items()
-        }
-        self._on_connection = as_retry(on_connection) or base
-        self._on_timeout = as_retry(on_timeout) or base
-
-    def after(self, response: "httpx.Response | None", error: Exception | None) -> Retry | None:
-        import httpx
-
-        if self._condition is not None:
-            return self._base if self._condition(response, error) else None
-        if isinstance(error, httpx.TimeoutException):
-            return self._on_timeout
-        if error is not None:
-            return self._on_connection
-        assert response is not None
-        matches = (
-            policy for keys, policy in self._by_status.items() if _status_matches(keys, response.status_code)
-        )
-        return next(matches, None)
-
-
-def _status_matches(keys: str, status: int) -> bool:
-    for key in (part.strip() for part in keys.split(",")):
-        low, dash, high = key.partition("-")
-        if key == "all" or key == str(status) or (key.endswith("xx") and key[0] == str(status)[0]):
-            return True
-        if dash and low.isdigit() and high.isdigit() and int(low) <= status <= int(high):
-            return True
-    return False
-
-
 async def _fetch(
-    url: str, method: str, retry: FetchRetry | None, timeout_in_ms: float | None, options: dict[str, Any]
+    url: str, method: str, policy: FetchPolicy, timeout_in_ms: float | None, options: dict[str, Any]
 ) -> "httpx.Response":
-    import httpx
+    from triggerdev.sdk.requesting import Requester
 
-    policy = _FetchPolicy(retry)
-    timeout = None if timeout_in_ms is None else timeout_in_ms / 1000
     headers = dict(options.pop("headers", None) or {})
-    attempt = 1
-    while True:
-        sent = {**headers, "x-retry-count": str(attempt - 1)} if attempt > 1 else headers
-        response, error = await _try(httpx, method, url, {**options, "headers": sent, "timeout": timeout})
-        again = policy.after(response, error)
-        ms = delay_ms(again, attempt) if again and attempt < _MOST_FETCH_TRIES else None
-        if ms is None:
-            if error is not None:
-                raise error
-            assert response is not None
-            return response
-        await http.sleep(ms / 1000)
-        attempt += 1
-
-
-async def _try(
-    httpx: Any, method: str, url: str, options: dict[str, Any]
-) -> "tuple[httpx.Response | None, Exception | None]":
-    from triggerdev.sdk.calls import running_loop
-
-    timeout = options.pop("timeout")
-    limits = {} if timeout is None else {"timeout": timeout}
+    requester = Requester(timeout_in_ms)
     try:
-        if running_loop() is None:
-            with httpx.Client(follow_redirects=True, **limits) as client:
-                return client.request(method, url, **options), None
-        async with httpx.AsyncClient(follow_redirects=True, **limits) as client:
-            return await client.request(method, url, **options), None
-    except httpx.UnsupportedProtocol as error:
-        raise UsageError(f"retry.fetch cannot fetch {url!r}: {error}") from None
-    except httpx.TransportError as error:
-        return None, error
+        for attempt in itertools.count(1):
+            sent = {**headers, "x-retry-count": str(attempt)}
+            response, error = await requester.send(method, url, {**options, "headers": sent})
+            ms = await policy.pause_ms(response, error, attempt)
+            if ms is None:
+                break
+            await http.sleep(ms / 1000)
+    finally:
+        await requester.close()
+    if error is not None:
+        raise error
+    assert response is not None
+    return response
+
+
+def _read_fetch(retry: FetchRetry | None, timeout_in_ms: Any) -> FetchPolicy:
+    is_number = isinstance(timeout_in_ms, (int, float)) and not isinstance(timeout_in_ms, bool)
+    if timeout_in_ms is not None and not (is_number and 0 < timeout_in_ms < float("inf")):
+        raise UsageError(f"retry.fetch(timeout_in_ms={timeout_in_ms!r}): use milliseconds above 0, or None.")
+    return FetchPolicy(retry)
 
 
 def fetch(
@@ -201,10 +129,12 @@ def fetch(
 ) -> "Call[httpx.Response]":
     """Request a URL, repeated by policy (at most 10 tries); further options are httpx's (json, headers, ...).
 
-    Without `retry`, statuses 408, 409, 429, 5xx, connection errors and timeouts are tried 3 times. The last
-    response is returned whatever its status; the last connection error is raised.
+    Without `retry`, statuses 408, 409, 429, 5xx, connection errors and timeouts are tried 3 times.
+    `timeout_in_ms` is for one try as a whole; without it, httpx's own 5 s for each step. The last response is
+    returned whatever its status; the last connection error or timeout is raised. The header x-retry-count has
+    the number of the try. Raises UsageError for options that make no sense.
     """
-    return Call(_fetch(url, method, retry, timeout_in_ms, options))
+    return Call(_fetch(url, method, _read_fetch(retry, timeout_in_ms), timeout_in_ms, options))
 
 
 def _fetch_blocking(
@@ -217,7 +147,7 @@ def _fetch_blocking(
 ) -> "httpx.Response":
     """Request a URL, repeated by policy (at most 10 tries)."""
     refuse_loop("retry.fetch")
-    return drive(_fetch(url, method, retry, timeout_in_ms, options))
+    return drive(_fetch(url, method, _read_fetch(retry, timeout_in_ms), timeout_in_ms, options))
 
 
 class _Sync:

@@ -3,11 +3,12 @@
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from datetime import timedelta
 from typing import Any, Generic, Literal, TypedDict, TypeVar, Unpack, overload
 
 from triggerdev import _durations
 from triggerdev.errors import TaskDefinitionError
-from triggerdev.protocol import QueueInfo, ScheduleInfo
+from triggerdev.protocol import MACHINES, MIN_MAX_DURATION, QueueInfo, ScheduleInfo
 from triggerdev.sdk import machines, policy, registry, triggering
 from triggerdev.sdk.calls import Call, drive, refuse_loop
 from triggerdev.sdk.options import TriggerOptions
@@ -31,8 +32,8 @@ class TaskOptions(TypedDict, total=False):
     retry: policy.Retry | Mapping[str, Any]
     queue: str | policy.QueueMapping | policy.Queue
     machine: str | machines.MachineMapping | machines.Machine
-    max_duration: float | str
-    ttl: str | float
+    max_duration: float | str | timedelta
+    ttl: str | float | timedelta
     on_start: Hooks
     on_start_attempt: Hooks
     on_success: Hooks
@@ -98,13 +99,26 @@ class Task(Generic[OutputT]):
         queue = policy.as_queue(options.get("queue"), f"task/{self.id}")
         self.queue: QueueInfo | None = queue.info() if queue else None
         self.machine = machines.preset_name(options.get("machine"))
+        self._check_larger_machine()
         self.max_duration = _seconds(options.get("max_duration"), "max_duration")
+        if self.max_duration is not None and self.max_duration < MIN_MAX_DURATION:
+            raise TaskDefinitionError(
+                f"max_duration={options.get('max_duration')!r}: at least {MIN_MAX_DURATION} second."
+            )
         ttl = _seconds(options.get("ttl"), "ttl")
         self.ttl_ms = None if ttl is None else round(ttl * 1000)
         given: Mapping[str, Any] = options
         self.hooks = {
             name: _hook_list(name, given.get(name)) for name in registry.HOOK_NAMES if name in options
         }
+
+    def _check_larger_machine(self) -> None:
+        larger = self.retry.out_of_memory_machine if self.retry else None
+        if larger and self.machine and MACHINES[larger][1] <= MACHINES[self.machine][1]:
+            raise TaskDefinitionError(
+                f"retry: out_of_memory has the machine {larger!r}, which has no more memory than"
+                f" the task's own, {self.machine!r}."
+            )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)
@@ -266,10 +280,10 @@ def _unknown_option(name: str) -> str:
     return f"unknown option {name!r}. {hint}"
 
 
-def _seconds(value: float | str | None, option: str) -> float | None:
+def _seconds(value: float | str | timedelta | None, option: str) -> float | None:
     if value is None:
         return None
-    ms = None if isinstance(value, bool) else _durations.to_ms(value)
+    ms = _durations.to_ms(value)
     if ms is None or ms < 0:
         raise TaskDefinitionError(f"{option}={value!r} is no duration: use seconds, or text such as '5m'.")
     return ms / 1000

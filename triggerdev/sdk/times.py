@@ -11,7 +11,7 @@ _FORMS = "use text such as '30s', '5m', '2h30m'"
 
 def duration_ms(value: Duration, option: str) -> int:
     """Read a duration of any accepted form as milliseconds; numbers are seconds. Raises PayloadError."""
-    ms = None if isinstance(value, bool) else _durations.to_ms(value)
+    ms = _durations.to_ms(value)
     if ms is None:
         raise PayloadError(f"{option}={value!r} is no duration: {_FORMS}, seconds, or a timedelta.")
     if ms < 0:

@@ -8,24 +8,16 @@ The same coroutine serves both executors; under the blocking one it never suspen
 """
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
 from typing import Any
 
 from triggerdev import errors
 from triggerdev._crash import crash_point
 from triggerdev.protocol import Message
-from triggerdev.sdk import serialise, times
-from triggerdev.sdk.policy import as_retry
-from triggerdev.worker.executor import failures, payloads
+from triggerdev.sdk import serialise
+from triggerdev.worker.executor import decisions, failures, payloads
 from triggerdev.worker.executor.binding import Bound
 from triggerdev.worker.executor.project import Plan
 from triggerdev.worker.executor.session import AttemptSession
-
-_DECISIONS = {
-    "skipRetrying": "skip_retrying",
-    "retryAt": "retry_at",
-    "retryDelayInMs": "retry_delay_in_ms",
-}
 
 
 class Attempt:
@@ -199,9 +191,7 @@ class Attempt:
                     answer = await self._call(hook, error=error)
                 if answer is None:
                     continue
-                decision = _read_decision(answer)
-                replaced = answer.get("error")
-                return decision, replaced if isinstance(replaced, BaseException) else error
+                return decisions.read(answer, error)
             except errors.AbortTaskRunError as abort:
                 return {"skip_retry": True}, abort
             except Exception as problem:
@@ -241,38 +231,3 @@ class Attempt:
     def has_hooks(self, name: str) -> bool:
         """Say whether hooks of this name are there."""
         return name in self._plan.hooks
-
-
-def _read_decision(answer: Any) -> Message:
-    """Read what catch_error returned, in snake or camel case. Raises TypeError or PayloadError."""
-    if not isinstance(answer, dict):
-        raise TypeError(
-            f"catch_error returned {answer!r:.80}; return a dict such as {{'retry_at': ...}}, or None"
-        )
-    given: dict[str, Any] = {_DECISIONS.get(str(name), str(name)): value for name, value in answer.items()}
-    unknown = given.keys() - {"skip_retrying", "retry_at", "retry_delay_in_ms", "retry", "error"}
-    if unknown:
-        raise TypeError(f"catch_error returned an unknown key {min(unknown)!r}")
-    decision: Message = {}
-    if given.get("skip_retrying"):
-        decision["skip_retry"] = True
-    elif given.get("retry_at") is not None:
-        decision["retry_at"] = _instant(given["retry_at"])
-    elif given.get("retry_delay_in_ms") is not None:
-        delay = given["retry_delay_in_ms"]
-        decision["retry_delay_ms"] = round(
-            delay / timedelta(milliseconds=1) if isinstance(delay, timedelta) else delay
-        )
-    elif given.get("retry") is not None:
-        policy = as_retry(given["retry"])
-        if policy is not None:
-            decision["retry"] = policy.info()
-    return decision
-
-
-def _instant(value: Any) -> int:
-    if isinstance(value, (int, float)):
-        return round(value)
-    if not isinstance(value, (datetime, str)):
-        raise TypeError(f"catch_error returned retry_at={value!r:.60}; use a datetime")
-    return times.instant_ms(value, "retry_at")
