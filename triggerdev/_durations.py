@@ -20,7 +20,7 @@ def parse_duration_ms(text: str) -> int | None:
     return sum(int(number) * _UNITS[unit] for number, unit in _PART.findall(text))
 
 
-def to_ms(value: float | str | timedelta) -> int | None:
+def to_ms(value: object) -> int | None:
     """Read a duration of any accepted form as milliseconds; numbers are seconds. None: no duration."""
     if isinstance(value, timedelta):
         return round(value.total_seconds() * 1000)

@@ -18,6 +18,11 @@ SECOND, MINUTE = 1_000, 60_000
 BOOM = {"type": "BUILT_IN_ERROR", "name": "ValueError", "message": "boom", "stackTrace": ""}
 KILLED = {"type": "INTERNAL_ERROR", "code": "TASK_PROCESS_SIGSEGV", "message": "it is gone"}
 TAGS = ["a", "b", "c"]
+DEBOUNCES = [
+    {"key": "d", "delay": "1m"},
+    {"key": "d", "delay": "2m", "mode": "trailing"},
+    {"key": "d", "delay": "2m", "maxDelay": "3m"},
+]
 
 
 def a_task(name: str, **fields: Any) -> TaskInfo:
@@ -63,6 +68,7 @@ wire_options = st.fixed_dictionaries(
         "machine": st.sampled_from(["micro", "medium-1x"]),
         "maxAttempts": st.integers(1, 3),
         "test": st.booleans(),
+        "debounce": st.sampled_from(DEBOUNCES),
     },
 )
 changes = st.lists(

@@ -1,7 +1,7 @@
 """Every kind of command once, in an order in which each succeeds."""
 
 from tests.model.comparison import TOKENS
-from tests.model.machine import StoreMachine
+from tests.model.machine import DEBOUNCES, StoreMachine
 
 EVERY_KIND = {
     *("activate", "trigger", "replay", "reschedule", "cancel", "add_tags", "change_metadata", "count_up"),
@@ -22,6 +22,8 @@ def tour(machine: StoreMachine) -> None:
     machine.begin(version=0)
     machine.activate(version=1)
     machine.trigger(name="job", options={"idempotencyKey": "k1"}, value=1)
+    for debounce in DEBOUNCES:
+        machine.trigger(name="job", options={"debounce": debounce, "maxAttempts": 2}, value=2)
     machine.claim(worker="w2", room=4, sync_room=1)
     machine.create_token(timeout="2m", name="payment", ttl=None, tags=["a"])
     for name in TOKENS:

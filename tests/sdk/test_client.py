@@ -46,6 +46,7 @@ async def test_trigger_sends_payload_and_options_in_the_wire_form() -> None:
         machine={"preset": "large-1x"},
         max_attempts=5,
         max_duration=60,
+        debounce={"key": "k", "delay": timedelta(seconds=5), "mode": "trailing", "max_delay": "1m"},
     )
     assert (handle.id, handle.task_identifier, handle.is_cached) == ("run_9", "process-data", True)
     assert handle.public_access_token == "token"
@@ -67,6 +68,7 @@ async def test_trigger_sends_payload_and_options_in_the_wire_form() -> None:
             "machine": "large-1x",
             "maxAttempts": 5,
             "maxDuration": 60,
+            "debounce": {"key": "k", "delay": "5s", "mode": "trailing", "maxDelay": "1m"},
         },
     }
     headers = server.requests[0].headers
@@ -126,6 +128,21 @@ async def test_batches_go_in_two_phases_and_again_until_sealed() -> None:
         "options": {"payloadType": "application/json"},
     }
     assert lines[1]["options"] == {"tags": ["t"], "payloadType": "application/json"}
+
+
+async def test_a_batch_of_several_tasks_names_them_by_id_or_object() -> None:
+    @task(id="ship")
+    def ship() -> None: ...
+
+    created = answer({"id": "batch_1", "runCount": 2, "isCached": False}, 202)
+    server = Server(created, answer({"id": "batch_1", "itemsAccepted": 2, "sealed": True}))
+    await batch.trigger_by_task([{"task": ship, "payload": 1}, {"id": "bill", "payload": 2}])
+    assert server.body(0) == {"runCount": 2, "taskIdentifiers": ["bill", "ship"]}
+    lines = [json.loads(line) for line in server.requests[1].content.splitlines()]
+    assert [(line["index"], line["task"], line["payload"]) for line in lines] == [
+        (0, "ship", "1"),
+        (1, "bill", "2"),
+    ]
 
 
 async def test_a_cached_batch_sends_no_items() -> None:

@@ -6,7 +6,18 @@ from typing import Any
 
 import pytest
 
-from triggerdev import Machine, PayloadError, Queue, Retry, TaskDefinitionError, queue, schedules, task, tasks
+from triggerdev import (
+    Machine,
+    PayloadError,
+    Queue,
+    Retry,
+    TaskDefinitionError,
+    batch,
+    queue,
+    schedules,
+    task,
+    tasks,
+)
 from triggerdev.sdk.registry import Registry
 from triggerdev.sdk.task import kebab
 
@@ -153,8 +164,34 @@ def test_global_hooks_are_registered_in_order(registry: Registry) -> None:
         ({"delay": "soon"}, "delay='soon' is neither a duration"),
         ({"ttl": "x"}, "ttl='x' is no duration"),
         ({"priority": "high"}, "priority='high' is no number"),
-        ({"tags": [str(n) for n in range(11)]}, "Runs can only have 10 tags, you're trying to set 11"),
-        ({"tags": ["x" * 129]}, "no text of at most 128"),
+        ({"delay": [1]}, r"delay=\[1\] is no duration"),
+        ({"delay": True}, "delay=True is no duration"),
+        ({"delay": float("nan")}, "delay=nan is no duration"),
+        ({"delay": -1}, "delay=-1 is negative"),
+        ({"delay": 1e12}, "delay=.* is longer than a hundred years"),
+        ({"ttl": -1}, "ttl=-1 is negative"),
+        ({"ttl": True}, "ttl=True is no duration"),
+        ({"priority": float("inf")}, "priority=inf is no number"),
+        ({"priority": True}, "priority=True is no number"),
+        ({"tags": [str(n) for n in range(11)]}, "tags: a run has at most 10 tags, these are 11"),
+        ({"tags": ["x" * 129]}, r"tags: .* is no text of 1 to 128 characters \(it has 129\)"),
+        ({"tags": [""]}, "tags: '' is no text of 1 to 128"),
+        ({"tags": "  "}, "tags: '  ' is no text of 1 to 128"),
+        ({"tags": ["a", 5]}, "tags: 5 is no text of 1 to 128"),
+        ({"tags": 5}, "tags=5: use a text or a list"),
+        ({"tags": {"a": 1}}, "tags=.*: use a text or a list"),
+        ({"debounce": "key"}, "debounce='key': use a mapping"),
+        ({"debounce": {"key": "k"}}, "debounce: 'delay' is missing"),
+        ({"debounce": {"key": "k", "delay": "5s", "maxDelay": "1m"}}, "debounce: 'maxDelay' is unknown"),
+        ({"debounce": {"key": "", "delay": "5s"}}, "debounce: key='' is no text of 1 to 512"),
+        ({"debounce": {"key": "x" * 513, "delay": "5s"}}, "debounce: key=.* is no text of 1 to 512"),
+        ({"debounce": {"key": "k", "delay": "soon"}}, "debounce.delay='soon' is no duration"),
+        ({"debounce": {"key": "k", "delay": 0.5}}, "debounce.delay=0.5 is shorter than a second"),
+        ({"debounce": {"key": "k", "delay": "5s", "mode": "last"}}, "mode='last' is neither"),
+        (
+            {"debounce": {"key": "k", "delay": "5s", "max_delay": "5s"}},
+            "debounce.max_delay='5s' is not longer than delay='5s'",
+        ),
         ({"metadata": [1]}, "metadata=.* is no mapping"),
         ({"metadata": {"a": {"b": object()}}}, "value.a.b: a `object` object"),
         ({"queue": {"concurrency_limit": 1}}, "no name"),
@@ -173,7 +210,11 @@ async def test_trigger_options_are_checked_before_anything_is_sent(options: Any,
     [
         ([], "at least one item"),
         ([{"payload": 1}] * 1001, "at most 1,000 items; this one has 1,001"),
+        (5, "items=5: use a list"),
+        ({"payload": 1}, "items=.*: use a list"),
         ([{"payload": 1}, 5], r"items\[1\] is 5"),
+        ([{"payload": 1, "options": [2]}], r"items\[0\]: options=\[2\] is no mapping"),
+        ([{"payload": {"at": object()}}], r"items\[0\]: payload.at: a `object` object"),
         ([{"paylod": 1}], r"items\[0\] has an unknown key 'paylod'"),
         ([{"payload": 1, "options": {"delay": "x"}}], r"items\[0\]: delay='x'"),
     ],
@@ -181,6 +222,18 @@ async def test_trigger_options_are_checked_before_anything_is_sent(options: Any,
 async def test_batch_items_are_checked_with_their_index(items: Any, message: str) -> None:
     with pytest.raises(PayloadError, match=message):
         await tasks.batch_trigger("t", items)
+
+
+async def test_items_of_several_tasks_name_theirs() -> None:
+    for items in ([{"payload": 1}], [{"task": 7, "payload": 1}]):
+        for call in (batch.trigger, batch.trigger_by_task):
+            with pytest.raises(PayloadError, match=r"items\[0\] names no task"):
+                await call(items)
+
+
+async def test_a_payload_that_json_cannot_hold_is_named() -> None:
+    with pytest.raises(PayloadError, match=r"payload\.socket: a `object` object cannot be"):
+        await tasks.trigger("t", {"socket": object()})
 
 
 async def test_a_call_starts_at_its_first_await_and_suits_asyncio() -> None:

@@ -24,10 +24,11 @@ OPEN = {
 }
 # Routes about all resources of a kind: a scope for a single one is not enough.
 WHOLE_KIND = {("POST", "/api/v1/waitpoints/tokens"), ("GET", "/api/v1/waitpoints/tokens")}
-# Shows what the scopes cover instead of refusing.
-FILTERED = {("GET", "/api/v1/tasks")}
+# Shows what the scopes cover, or refuses single items, instead of refusing as a whole.
+FILTERED = {("GET", "/api/v1/tasks"), ("POST", "/api/v1/triggers")}
 ITEM = json.dumps({"index": 0, "task": "held"}).encode()
 BODIES: dict[str, Any] = {
+    "/api/v1/triggers": {"items": [{"task": "held"}]},
     "/api/v3/batches": {"runCount": 1, "taskIdentifiers": ["held"]},
     "/api/v2/tasks/batch": {"items": [{"task": "held"}]},
     "/api/v1/tasks/{task_id:path}/batch": {"items": [{}]},

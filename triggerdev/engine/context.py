@@ -79,8 +79,8 @@ class Context:
         self.effects.changed.append(run.id)
 
     def save(self, run: Run) -> None:
-        """Note that a run has changed."""
-        if run.id not in self._dirty:
+        """Note that a run has changed; a new one is written as it is at the end."""
+        if run.seq and run.id not in self._dirty:
             self._dirty[run.id] = run
             self.effects.changed.append(run.id)
         run.rev += 1

@@ -131,6 +131,20 @@ class RunDetail:
     schedule: "Schedule | None" = None
 
 
+@dataclass(slots=True, frozen=True)
+class Debounce:
+    """Triggers of a task with the same key are one run, which starts when none has come for `delay_ms`.
+
+    `takes_last`: it runs with the payload of the last one, not of the first. `max_delay_ms`: it is not put
+    off for longer than this since it was made; None: for ever.
+    """
+
+    key: str
+    delay_ms: int
+    takes_last: bool = False
+    max_delay_ms: int | None = None
+
+
 @dataclass(slots=True)
 class TriggerOptions:
     """Options of a trigger call, validated and in the engine's units."""
@@ -150,6 +164,7 @@ class TriggerOptions:
     max_attempts: int | None = None
     max_duration_ms: int | None = None
     is_test: bool = False
+    debounce: Debounce | None = None
 
 
 @dataclass(slots=True)
@@ -165,8 +180,18 @@ class TriggerItem:
 
 @dataclass(slots=True)
 class TriggerResult:
+    """The run that answers a trigger: a new one, or one that a key has found.
+
+    `is_cached`: an idempotency key; `is_debounced`: a debounce key, and the run was put off.
+    """
+
     id: str
     is_cached: bool
+    is_debounced: bool = False
+
+    @property
+    def is_new(self) -> bool:
+        return not (self.is_cached or self.is_debounced)
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ import zlib
 from typing import Any, TypeGuard
 
 from triggerdev import _durations, _json, errors, protocol
-from triggerdev.engine.model import TriggerOptions
+from triggerdev.engine.model import Debounce, TriggerOptions
 
 MAX_TAGS = 10
 MAX_TAG_LENGTH = 128
@@ -13,6 +13,8 @@ MAX_METADATA_BYTES = 262_144
 DEFAULT_IDEMPOTENCY_TTL_MS = 30 * 86_400_000
 MAX_SPAN_MS = 100 * 366 * 86_400_000
 MAX_PRIORITY = 10**9
+MAX_DEBOUNCE_KEY = 512
+MIN_DEBOUNCE_MS = 1000
 _MAX_COUNT = 2**31 - 1
 
 
@@ -38,6 +40,7 @@ def parse(wire: dict[str, Any], now: int) -> TriggerOptions:
         max_attempts=_positive(wire.get("maxAttempts"), "maxAttempts"),
         max_duration_ms=_max_duration(wire.get("maxDuration")),
         is_test=bool(wire.get("test")),
+        debounce=debounce(wire.get("debounce")),
     )
 
 
@@ -51,6 +54,32 @@ def delay_until(value: Any, now: int) -> int | None:
         if at is not None and at <= now + MAX_SPAN_MS:
             return at if at > now else None
     raise errors.InvalidOptionError(f'Invalid delay: {value!r}. Use a duration like "1h30m" or an ISO date.')
+
+
+def debounce(value: Any) -> Debounce | None:
+    """Read `debounce`: {"key", "delay", "mode"?, "maxDelay"?}; delays are durations of a second at least."""
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise errors.InvalidOptionError('debounce: an object is needed, as {"key": "user-1", "delay": "5s"}.')
+    key = value.get("key")
+    if not isinstance(key, str) or not 1 <= len(key) <= MAX_DEBOUNCE_KEY:
+        raise errors.InvalidOptionError(
+            f"debounce.key: a text of 1 to {MAX_DEBOUNCE_KEY} characters is needed."
+        )
+    delay = _duration(value.get("delay"), "debounce.delay")
+    if delay is None or delay < MIN_DEBOUNCE_MS:
+        raise errors.InvalidOptionError('debounce.delay: a duration of a second or more is needed, as "5s".')
+    mode = value.get("mode") or "leading"
+    if mode not in ("leading", "trailing"):
+        raise errors.InvalidOptionError(f"debounce.mode: {mode!r} is neither 'leading' nor 'trailing'.")
+    longest = _duration(value.get("maxDelay"), "debounce.maxDelay")
+    if longest is not None and longest <= delay:
+        raise errors.InvalidOptionError(
+            f"debounce.maxDelay ({value['maxDelay']}) must be longer than debounce.delay ({value['delay']}),"
+            " else nothing could ever be put off."
+        )
+    return Debounce(key, delay, mode == "trailing", longest)
 
 
 def tags(value: Any) -> list[str]:

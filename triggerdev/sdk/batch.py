@@ -10,7 +10,15 @@ from triggerdev.sdk import http, times, triggering
 from triggerdev.sdk.calls import operation
 from triggerdev.sdk.results import BatchHandle, BatchResult
 
-__all__ = ["Batch", "retrieve", "sync", "trigger", "trigger_and_wait"]
+__all__ = [
+    "Batch",
+    "retrieve",
+    "sync",
+    "trigger",
+    "trigger_and_wait",
+    "trigger_by_task",
+    "trigger_by_task_and_wait",
+]
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,31 @@ async def trigger_and_wait(
     return await triggering.batch_trigger_and_wait(read, idempotency_key, idempotency_key_ttl)
 
 
+@operation("batch.trigger_by_task")
+async def trigger_by_task(
+    items: Iterable[Mapping[str, Any]],
+    *,
+    idempotency_key: str | None = None,
+    idempotency_key_ttl: str | None = None,
+) -> BatchHandle:
+    """Start a run for each item {"task": my_task, "payload": ..., "options": {...}} and go on."""
+    return await triggering.batch_trigger(
+        triggering.read_items(items, None), idempotency_key, idempotency_key_ttl
+    )
+
+
+@operation("batch.trigger_by_task_and_wait")
+async def trigger_by_task_and_wait(
+    items: Iterable[Mapping[str, Any]],
+    *,
+    idempotency_key: str | None = None,
+    idempotency_key_ttl: str | None = None,
+) -> BatchResult[Any]:
+    """Start a run for each item {"task": my_task, ...} and wait until all have ended; only inside a run."""
+    read = triggering.read_items(items, None)
+    return await triggering.batch_trigger_and_wait(read, idempotency_key, idempotency_key_ttl)
+
+
 @operation("batch.retrieve")
 async def retrieve(batch: str | BatchHandle) -> Batch:
     """Look at a batch, given by id or handle. Raises NotFoundError."""
@@ -81,6 +114,8 @@ class _Sync:
 
     trigger = staticmethod(trigger.blocking)
     trigger_and_wait = staticmethod(trigger_and_wait.blocking)
+    trigger_by_task = staticmethod(trigger_by_task.blocking)
+    trigger_by_task_and_wait = staticmethod(trigger_by_task_and_wait.blocking)
     retrieve = staticmethod(retrieve.blocking)
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import httpx
 
 API_VERSION = "2025-07-16"
-_RETRIED = frozenset({408, 429})
+RETRIED = frozenset({408, 429})
 _FACTOR = 1.6
 _MAX_PAUSE_S = 30.0
 
@@ -192,7 +192,7 @@ def _worth_repeating(response: "httpx.Response") -> bool:
     wish = response.headers.get("x-should-retry")
     if wish is not None:
         return bool(wish == "true")
-    return response.status_code in _RETRIED or response.status_code >= 500
+    return response.status_code in RETRIED or response.status_code >= 500
 
 
 def _until_reset(response: "httpx.Response") -> float:
@@ -213,7 +213,14 @@ def _api_error(response: "httpx.Response") -> errors.ApiError:
     problem = body.get("error") if isinstance(body, dict) else None
     if isinstance(problem, dict):
         problem = problem.get("message")
-    message = str(problem or response.text[:200] or response.reason_phrase)
+    return refusal(status, str(problem or response.text[:200] or response.reason_phrase), body)
+
+
+def refusal(status: int, message: str, body: Any) -> errors.ApiError:
+    """Make the error of an answer that is no success."""
+    details = body.get("details") if isinstance(body, dict) else None
+    if isinstance(details, list) and details:
+        message = f"{message}: {'; '.join(map(str, details[:5]))}"
     if status == 401:
         message += (
             " (TRIGGER_SECRET_KEY is wrong for this server; `trigger dev` writes its key to .trigger/dev.env)"

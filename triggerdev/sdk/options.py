@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, TypedDict
+from typing import Any, Literal, Required, TypedDict
 
 from triggerdev import _json
 from triggerdev.errors import PayloadError, TaskDefinitionError
@@ -12,7 +12,22 @@ from triggerdev.sdk import keys, machines, policy, serialise, times
 MAX_TAGS = 10
 _MAX_TAG_LENGTH = 128
 _MAX_METADATA_BYTES = 262_144
+_MAX_DEBOUNCE_KEY = 512
+_MAX_PRIORITY = 10**9
 _SINGLE_UNITS = "smhd"
+
+
+class Debounce(TypedDict, total=False):
+    """Triggers with the same key, of one task, become one run that starts when none has come for `delay`.
+
+    `mode`: "leading" runs with the first payload, "trailing" with the last one (and its metadata, tags,
+    machine, limits). `max_delay`: the run is put off no longer; without it, as long as triggers come.
+    """
+
+    key: Required[str]
+    delay: Required[str | timedelta]
+    mode: Literal["leading", "trailing"]
+    max_delay: str | timedelta
 
 
 class TriggerOptions(TypedDict, total=False):
@@ -22,6 +37,7 @@ class TriggerOptions(TypedDict, total=False):
     `priority`: seconds of head start. `tags`: at most 10, 128 characters each. `queue`: name, mapping,
     or Queue.
     `idempotency_key`: the second run with it is the first one. `max_duration`: seconds of compute time.
+    `debounce`: {"key": ..., "delay": "5s"}: many triggers, one run.
     """
 
     delay: str | timedelta | datetime
@@ -37,6 +53,7 @@ class TriggerOptions(TypedDict, total=False):
     max_attempts: int
     max_duration: float | str | timedelta
     test: bool
+    debounce: Debounce
 
 
 Wire = dict[str, Any]
@@ -76,8 +93,11 @@ def _ttl(wire: Wire, value: Any) -> None:
 
 
 def _priority(wire: Wire, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise PayloadError(f"priority={value!r} is no number (of seconds of head start).")
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not -_MAX_PRIORITY <= value <= _MAX_PRIORITY:
+        raise PayloadError(
+            f"priority={value!r:.60} is no number of seconds of head start (up to {_MAX_PRIORITY:,})."
+        )
     wire["priority"] = value
 
 
@@ -86,14 +106,17 @@ def _tags(wire: Wire, value: Any) -> None:
 
 
 def check_tags(value: str | Iterable[str]) -> list[str]:
-    """Give tags without blanks and doubles. Raises PayloadError beyond 10 tags or 128 characters."""
+    """Give tags without doubles. Raises PayloadError beyond 10 tags, or 1 to 128 characters each."""
+    if not isinstance(value, (str, Iterable)) or isinstance(value, Mapping):
+        raise PayloadError(f"tags={value!r:.60}: use a text or a list of texts.")
     tags = [value] if isinstance(value, str) else list(value)
     for tag in tags:
-        if not isinstance(tag, str) or len(tag) > _MAX_TAG_LENGTH:
-            raise PayloadError(f"Tag {tag!r:.60} is no text of at most {_MAX_TAG_LENGTH} characters.")
-    distinct = [tag for tag in dict.fromkeys(tags) if tag.strip()]
+        if not isinstance(tag, str) or not tag.strip() or len(tag) > _MAX_TAG_LENGTH:
+            length = f" (it has {len(tag)})" if isinstance(tag, str) and tag.strip() else ""
+            raise PayloadError(f"tags: {tag!r:.60} is no text of 1 to {_MAX_TAG_LENGTH} characters{length}.")
+    distinct = list(dict.fromkeys(tags))
     if len(distinct) > MAX_TAGS:
-        raise PayloadError(f"Runs can only have {MAX_TAGS} tags, you're trying to set {len(distinct)}.")
+        raise PayloadError(f"tags: a run has at most {MAX_TAGS} tags, these are {len(distinct)}.")
     return distinct
 
 
@@ -164,6 +187,40 @@ def _test(wire: Wire, value: Any) -> None:
     wire["test"] = bool(value)
 
 
+def _debounce(wire: Wire, value: Any) -> None:
+    form = 'as {"key": "user-1", "delay": "5s"}; also mode="leading"|"trailing", max_delay'
+    if not isinstance(value, Mapping):
+        raise PayloadError(f"debounce={value!r:.60}: use a mapping, {form}.")
+    unknown = value.keys() - Debounce.__annotations__.keys()
+    missing = {"key", "delay"} - value.keys()
+    if unknown or missing:
+        raise PayloadError(
+            f"debounce: {min(unknown or missing)!r} is {'unknown' if unknown else 'missing'}; {form}."
+        )
+    key, mode = value["key"], value.get("mode", "leading")
+    if not isinstance(key, str) or not 1 <= len(key) <= _MAX_DEBOUNCE_KEY:
+        raise PayloadError(f"debounce: key={key!r:.60} is no text of 1 to {_MAX_DEBOUNCE_KEY} characters.")
+    if mode not in ("leading", "trailing"):
+        raise PayloadError(f"debounce: mode={mode!r:.60} is neither 'leading' nor 'trailing'.")
+    wire["debounce"] = {"key": key, "mode": mode, **_debounce_delays(value)}
+
+
+def _debounce_delays(value: Mapping[str, Any]) -> Wire:
+    delay_ms = times.duration_ms(value["delay"], "debounce.delay")
+    if delay_ms < 1000:
+        raise PayloadError(f"debounce.delay={value['delay']!r} is shorter than a second.")
+    delays = {"delay": times.duration_text(value["delay"], "debounce.delay")}
+    longest = value.get("max_delay")
+    if longest is not None:
+        if times.duration_ms(longest, "debounce.max_delay") <= delay_ms:
+            raise PayloadError(
+                f"debounce.max_delay={longest!r} is not longer than delay={value['delay']!r}: "
+                "no run could ever be put off."
+            )
+        delays["maxDelay"] = times.duration_text(longest, "debounce.max_delay")
+    return delays
+
+
 _WRITERS: dict[str, Callable[[Wire, Any], None]] = {
     "delay": _delay,
     "ttl": _ttl,
@@ -178,4 +235,5 @@ _WRITERS: dict[str, Callable[[Wire, Any], None]] = {
     "max_attempts": _max_attempts,
     "max_duration": _max_duration,
     "test": _test,
+    "debounce": _debounce,
 }

@@ -6,6 +6,7 @@ from triggerdev import _durations
 from triggerdev.errors import PayloadError
 
 Duration = str | float | timedelta
+_LONGEST_MS = 100 * 366 * 86_400_000
 _FORMS = "use text such as '30s', '5m', '2h30m'"
 
 
@@ -13,9 +14,11 @@ def duration_ms(value: Duration, option: str) -> int:
     """Read a duration of any accepted form as milliseconds; numbers are seconds. Raises PayloadError."""
     ms = _durations.to_ms(value)
     if ms is None:
-        raise PayloadError(f"{option}={value!r} is no duration: {_FORMS}, seconds, or a timedelta.")
+        raise PayloadError(f"{option}={value!r:.60} is no duration: {_FORMS}, seconds, or a timedelta.")
     if ms < 0:
-        raise PayloadError(f"{option}={value!r} is negative.")
+        raise PayloadError(f"{option}={value!r:.60} is negative.")
+    if ms > _LONGEST_MS:
+        raise PayloadError(f"{option}={value!r:.60} is longer than a hundred years.")
     return ms
 
 
@@ -23,9 +26,9 @@ def instant_ms(value: datetime | str, option: str) -> int:
     """Read a moment as milliseconds since the epoch; a datetime without time zone is local time."""
     if isinstance(value, datetime):
         return round(value.timestamp() * 1000)
-    ms = _durations.parse_instant_ms(value)
+    ms = _durations.parse_instant_ms(value) if isinstance(value, str) else None
     if ms is None:
-        raise PayloadError(f"{option}={value!r} is no ISO 8601 date.")
+        raise PayloadError(f"{option}={value!r:.60} is no ISO 8601 date.")
     return ms
 
 
@@ -35,7 +38,9 @@ def moment_or_duration(value: str | float | timedelta | datetime, option: str) -
         return _durations.iso(instant_ms(value, option))
     if isinstance(value, str):
         if _durations.parse_duration_ms(value) is None and _durations.parse_instant_ms(value) is None:
-            raise PayloadError(f"{option}={value!r} is neither a duration ({_FORMS}) nor an ISO 8601 date.")
+            raise PayloadError(
+                f"{option}={value!r:.60} is neither a duration ({_FORMS}) nor an ISO 8601 date."
+            )
         return value
     ms = duration_ms(value, option)
     if ms % 1000 == 0:

@@ -8,6 +8,7 @@ from urllib.parse import quote
 from triggerdev import _json, protocol
 from triggerdev.errors import BatchTriggerError, PayloadError
 from triggerdev.sdk import http, keys, options, serialise, session, times
+from triggerdev.sdk.calls import running_loop
 from triggerdev.sdk.results import BatchHandle, BatchResult, Result, RunHandle
 
 MAX_BATCH_ITEMS = 1000
@@ -53,9 +54,17 @@ async def trigger(task: str, payload: Any, given: Mapping[str, Any]) -> RunHandl
     body: dict[str, Any] = {"options": {**wire, "payloadType": serialise.JSON}}
     if text is not None:
         body["payload"] = text
-    answer = await http.request("POST", f"/api/v1/tasks/{quote(task, safe='')}/trigger", json=body)
+    answer = await _over_http(task, body)
     token = answer.headers.get("x-trigger-jwt")
     return RunHandle(answer.body["id"], task, answer.body.get("isCached", False), token)
+
+
+async def _over_http(task: str, body: dict[str, Any]) -> http.Answer:
+    from triggerdev.sdk import gathering
+
+    if running_loop() is None:
+        return await gathering.trigger_alone(task, body)
+    return await gathering.trigger(task, body)
 
 
 async def trigger_and_wait(task: str, payload: Any, given: Mapping[str, Any]) -> Result[Any]:
@@ -71,32 +80,42 @@ async def trigger_and_wait(task: str, payload: Any, given: Mapping[str, Any]) ->
 
 def read_items(items: Iterable[Mapping[str, Any]], task: str | None) -> list[Item]:
     """Check the items of a batch; `task` is the task of all, None where each item names its own."""
-    checked = [_read_item(index, item, task) for index, item in enumerate(items)]
-    if not checked:
-        raise PayloadError("A batch needs at least one item.")
-    if len(checked) > MAX_BATCH_ITEMS:
+    if not isinstance(items, Iterable) or isinstance(items, (str, Mapping)):
+        raise PayloadError(f"items={items!r:.60}: use a list of items, such as {_form(task)}.")
+    given = list(items)
+    if not given:
+        raise PayloadError("items: a batch needs at least one item.")
+    if len(given) > MAX_BATCH_ITEMS:
         raise PayloadError(
-            f"A batch can have at most {MAX_BATCH_ITEMS:,} items; this one has {len(checked):,}."
+            f"items: a batch can have at most {MAX_BATCH_ITEMS:,} items; this one has {len(given):,}. "
+            "Trigger them in several batches, or each by itself with asyncio.gather."
         )
-    return checked
+    return [_read_item(index, item, task) for index, item in enumerate(given)]
+
+
+def _form(task: str | None) -> str:
+    return '{"payload": ..., "options": {...}}' if task else '{"id": ..., "payload": ..., "options": {...}}'
 
 
 def _read_item(index: int, item: Any, task: str | None) -> Item:
     where = f"items[{index}]"
-    form = '{"payload": ..., "options": {...}}' if task else '{"id": ..., "payload": ..., "options": {...}}'
+    form = _form(task)
     if not isinstance(item, Mapping):
         raise PayloadError(f"{where} is {item!r:.60}; an item is a mapping such as {form}.")
     unknown = item.keys() - {"id", "task", "payload", "options"}
     if unknown:
         raise PayloadError(
-            f"{where} has an unknown key {min(unknown)!r}; an item is a mapping such as {form}."
+            f"{where} has an unknown key {min(unknown, key=str)!r}; an item is a mapping such as {form}."
         )
+    given = item.get("options") or {}
+    if not isinstance(given, Mapping):
+        raise PayloadError(f"{where}: options={given!r:.60} is no mapping; an item is {form}.")
     name = task or item.get("id") or item.get("task")
     name = getattr(name, "id", name)
     if not isinstance(name, str):
         raise PayloadError(f"{where} names no task; an item is a mapping such as {form}.")
     try:
-        wire = options.to_wire(item.get("options") or {})
+        wire = options.to_wire(given)
         return Item(name, serialise.dump_payload(item.get("payload")), wire)
     except PayloadError as error:
         raise PayloadError(f"{where}: {error}") from None

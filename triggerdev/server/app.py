@@ -1,7 +1,7 @@
 """The application: routes, guards, and how errors of the engine become answers."""
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -101,32 +101,13 @@ async def _bad_parameters(_: Request, error: Exception) -> Response:
     )
 
 
-_TRY_AGAIN = {"retry-after": "1"}
-_NO_DATABASE = "The database cannot be reached at the moment. Nothing was written; try again."
-
-
 async def _engine_problem(request: Request, error: Exception) -> Response:
-    status, headers = _status(error)
-    message = str(error)
+    problem = problems.of_engine(error)
+    message = problem.detail
     if isinstance(error, errors.NoSuchRunError):
         path = request.url.path
         message = next((text for prefix, text in _NOT_FOUND if path.startswith(prefix)), message)
-    if status == 503:
-        message = _NO_DATABASE  # where it is concerns the log alone
-    if status >= 500:
+    if problem.status_code >= 500:
         _log.error("%s %s: %s", request.method, route_of(request.scope), error)
-    return bodies.answer({"error": message}, status, headers)
-
-
-def _status(error: Exception) -> tuple[int, dict[str, Any] | None]:
-    match error:
-        case errors.UnknownTaskError() | errors.NoSuchRunError():
-            return 404, problems.NO_RETRY
-        case errors.StorageFullError():
-            return 507, problems.NO_RETRY
-        case errors.StorageUnavailableError():
-            return 503, _TRY_AGAIN
-        case errors.EngineError() | errors.UsageError():
-            return 422, None
-        case _:
-            return 500, None
+    headers = dict(problem.headers) if problem.headers else None
+    return bodies.answer({"error": message}, problem.status_code, headers)

@@ -4,7 +4,11 @@ from typing import Any
 
 from starlette.exceptions import HTTPException
 
+from triggerdev import errors
+
 NO_RETRY = {"x-should-retry": "false"}
+_TRY_AGAIN = {"retry-after": "1"}
+_NO_DATABASE = "The database cannot be reached at the moment. Nothing was written; try again."
 
 
 class Problem(HTTPException):
@@ -48,3 +52,20 @@ def too_large(what: str, size: int | None, limit: int) -> Problem:
 
 def unprocessable(message: str) -> Problem:
     return Problem(422, message)
+
+
+def of_engine(error: Exception) -> Problem:
+    """Make the problem of an error that the engine, or anything else, has raised."""
+    match error:
+        case Problem():
+            return error
+        case errors.UnknownTaskError() | errors.NoSuchRunError():
+            return Problem(404, str(error), headers=NO_RETRY)
+        case errors.StorageFullError():
+            return Problem(507, str(error), headers=NO_RETRY)
+        case errors.StorageUnavailableError():  # where it is concerns the log alone
+            return Problem(503, _NO_DATABASE, headers=_TRY_AGAIN)
+        case errors.EngineError() | errors.UsageError():
+            return Problem(422, str(error))
+        case _:
+            return Problem(500, str(error))

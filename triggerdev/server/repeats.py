@@ -25,10 +25,13 @@ class Repeats:
 
     async def once(self, request: Request, call: Callable[[str | None], Awaitable[T]]) -> T:
         """Make the call unless this request repeats one; refused calls are not kept."""
-        name = request.headers.get(_HEADER)
+        return await self.once_by_key(request.url.path, request.headers.get(_HEADER), call)
+
+    async def once_by_key(self, path: str, name: str | None, call: Callable[[str | None], Awaitable[T]]) -> T:
+        """Make the call unless one of the same path and name was made."""
         if not name or len(name) > _MAX_KEY_LENGTH:
             return await call(None)
-        key = f"{request.url.path} {name}"
+        key = f"{path} {name}"
         known = self._answers.get(key)
         if known is not None:
             answer: T = await asyncio.shield(known)

@@ -33,6 +33,13 @@ class QueueOption(Wire):
     )
 
 
+class DebounceOption(Wire):
+    key: str = Field(description="One run for each task and key, as long as it is delayed.", max_length=512)
+    delay: str = Field(description='How long nothing must come before it starts ("5s"); a second at least.')
+    mode: Literal["leading", "trailing"] = Field("leading", description="Whose payload it has.")
+    max_delay: str | None = Field(None, description="It is put off no longer than that.")
+
+
 class TriggerOptionsBody(Wire):
     payload_type: str | None = Field(
         None, description="application/json, application/super+json, text/plain or application/store."
@@ -52,6 +59,7 @@ class TriggerOptionsBody(Wire):
     max_attempts: int | None = None
     max_duration: float | None = Field(None, description="Seconds of running; waiting does not count.")
     test: bool | None = None
+    debounce: DebounceOption | None = None
 
 
 class TriggerBody(Wire):
@@ -64,6 +72,34 @@ class TriggerBody(Wire):
 class TriggerAnswer(Wire):
     id: str = Field(examples=["run_4m1kd3yhv7hdgd8gzxh2c"])
     is_cached: bool = Field(description="True when an idempotency key found an existing run.")
+
+
+class TriggersItem(TriggerBody):
+    task: str
+    key: str | None = Field(
+        None, description="Makes a repeat of this trigger, within an hour, no second run."
+    )
+
+
+class TriggersBody(Wire):
+    items: list[TriggersItem]
+
+
+class TriggersResult(Wire):
+    """A run, or why there is none."""
+
+    id: str | None = None
+    is_cached: bool | None = None
+    token: str | None = Field(None, description="A public access token that may read the run.")
+    status: int | None = Field(
+        None, description="Of the error: what a single trigger would be answered with."
+    )
+    error: str | None = None
+    should_retry: bool | None = None
+
+
+class TriggersAnswer(Wire):
+    results: list[TriggersResult] = Field(description="In the order of the items.")
 
 
 class BatchBody(Wire):

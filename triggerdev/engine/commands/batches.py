@@ -99,7 +99,7 @@ def _trigger_each(
 
 
 def _count(ctx: Context, batch: Batch, result: TriggerResult) -> None:
-    if not result.is_cached:
+    if result.is_new:
         batch.remaining += 1
         return
     run = ctx.run(result.id)

@@ -8,6 +8,7 @@ from typing import Any
 from triggerdev import errors
 from triggerdev.engine import options as wire
 from triggerdev.engine import retry
+from triggerdev.engine.commands import debouncing
 from triggerdev.engine.context import Context
 from triggerdev.engine.model import Run, Status, TriggerItem, TriggerOptions, TriggerResult
 from triggerdev.engine.store.protocol import IdempotencyRow
@@ -34,21 +35,33 @@ def trigger(ctx: Context, item: TriggerItem, origin: Origin = NOWHERE) -> Trigge
 
 
 def trigger_many(ctx: Context, items: Sequence[TriggerItem], origin: Origin = NOWHERE) -> list[TriggerResult]:
-    """Make many runs, in order; an item with a known idempotency key answers with the run of that key."""
+    """Make many runs, in order.
+
+    An item with a known idempotency key answers with the run of that key, one with the debounce key of a run
+    that is still delayed puts that off and answers with it.
+    """
     parsed = [(item, *check(ctx, item)) for item in items]
     keys = _Keys(ctx, [(item.task, o.idempotency_key) for item, _, o in parsed if o.idempotency_key])
+    delayed = debouncing.Delayed(ctx, [(item.task, o.debounce) for item, _, o in parsed if o.debounce])
     results = []
     for item, task, options in parsed:
         known = keys.find(item.task, options)
         if known is not None:
             results.append(TriggerResult(known, is_cached=True))
             continue
+        run = delayed.put_off(item, options, _max_duration(task, options))
+        if run is not None:
+            keys.note(run, options)
+            results.append(TriggerResult(run.id, is_cached=False, is_debounced=True))
+            continue
         run = _make(ctx, item, task, options, origin)
         ctx.add(run)
         keys.note(run, options)
+        delayed.note(run, options)
         ctx.crash_points("trigger")
         results.append(TriggerResult(run.id, is_cached=False))
     keys.save()
+    delayed.save()
     return results
 
 
@@ -134,9 +147,12 @@ def _make(ctx: Context, item: TriggerItem, task: TaskInfo, options: TriggerOptio
         is_test=options.is_test,
         is_replay=origin.is_replay,
     )
-    if options.delay_until is not None:
+    delay_until = options.delay_until
+    if options.debounce is not None:
+        delay_until = ctx.now + options.debounce.delay_ms
+    if delay_until is not None:
         run.status = Status.DELAYED
-        run.delayed_until = run.due_at = options.delay_until
+        run.delayed_until = run.due_at = delay_until
         ctx.wake_at(run.due_at)
     else:
         enqueue(ctx, run)

@@ -95,6 +95,15 @@ class MemoryTx(MemoryRetention):
             if known is not None and known.seq == run.seq:
                 table[run.id] = frozen(run)
 
+    def update_inputs(self, runs: Sequence[Run]) -> None:
+        table = self._unit.change("runs")
+        for run in runs:
+            known = table.get(run.id)
+            if known is not None and known.seq == run.seq:
+                kept = table[run.id] = frozen(known)
+                kept.payload, kept.payload_type = run.payload, run.payload_type
+                kept.max_attempts, kept.max_duration_ms = run.max_attempts, run.max_duration_ms
+
     def ready_runs(self, capacities: Sequence[Capacity]) -> list[Run]:
         return list(map(thawed, queries.ready_runs(self._now, capacities)))
 

@@ -43,6 +43,12 @@ def changed_run(run: Run) -> Row:
     return row if output is run.output else _replaced(row, (run.output, output))
 
 
+def changed_input(run: Run) -> Row:
+    """Bind `update_input`."""
+    payload, *rest = rows.changed_input(run)
+    return (pack(payload), *rest)
+
+
 def run(row: Row) -> Run:
     """Read a row of `runs`."""
     found = rows.run(row)

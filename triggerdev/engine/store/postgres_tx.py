@@ -81,6 +81,10 @@ class PostgresTx(PostgresRetention):
     def update_runs(self, runs: Sequence[Run]) -> None:
         self._many("update_run", map(convert.changed_run, runs))
 
+    def update_inputs(self, runs: Sequence[Run]) -> None:
+        """Write payload and limits anew, which `update_runs` leaves as they are."""
+        self._many("update_input", map(convert.changed_input, runs))
+
     def ready_runs(self, capacities: Sequence[Capacity]) -> list[Run]:
         """Take the best claimable runs within each capacity and each queue's limit, lowest score first.
 

@@ -124,6 +124,11 @@ def changed_run(r: Run) -> tuple[Any, ...]:
     )
 
 
+def changed_input(r: Run) -> tuple[Any, ...]:
+    """Bind `update_input`."""
+    return (r.payload, r.payload_type, r.max_attempts, r.max_duration_ms, r.seq)
+
+
 _RUN_STATUS, _RUN_ERROR, _RUN_METADATA, _RUN_TAGS, _RUN_CK = 3, 28, 29, 30, 34
 _RUN_FLAGS = (8, 15, 16, 17, 47, 48)
 

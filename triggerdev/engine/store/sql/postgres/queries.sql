@@ -24,6 +24,10 @@ UPDATE runs SET
   output = %s, output_type = %s, error = %s, metadata = %s, tags = %s, machine = %s
 WHERE seq = %s
 
+-- name: update_input
+-- What is given to a run and changes only while it is delayed.
+UPDATE runs SET payload = %s, payload_type = %s, max_attempts = %s, max_duration_ms = %s WHERE seq = %s
+
 -- name: get_runs
 SELECT * FROM runs WHERE id = ANY(%s::text[])
 

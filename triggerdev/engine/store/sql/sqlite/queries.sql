@@ -14,6 +14,10 @@ UPDATE runs SET
   output = ?, output_type = ?, error = ?, metadata = ?, tags = ?, machine = ?
 WHERE seq = ?
 
+-- name: update_input
+-- What is given to a run and changes only while it is delayed.
+UPDATE runs SET payload = ?, payload_type = ?, max_attempts = ?, max_duration_ms = ? WHERE seq = ?
+
 -- name: get_runs
 SELECT * FROM runs WHERE id IN (SELECT value FROM json_each(?))
 
