@@ -96,6 +96,37 @@ async def test_what_was_given_up_is_told(registry: Registry) -> None:
     assert again.sent("op") == []
 
 
+async def test_what_was_heard_is_heard_again_though_its_time_is_over_before_the_wait_begins(
+    registry: Registry,
+) -> None:
+    late = False
+
+    async def patient() -> str:
+        deadline = asyncio.get_running_loop().time() + (-1 if late else 60)
+        try:
+            async with asyncio.timeout_at(deadline):
+                await wait.for_token("approval")
+        except TimeoutError:
+            return "gave up"
+        return "heard"
+
+    async def other() -> None:
+        await tasks.trigger_and_wait("child")
+        await tasks.trigger("next")
+
+    @task
+    async def both() -> str:
+        outcome, _ = await asyncio.gather(patient(), other())
+        await tags.add(outcome)
+        return outcome
+
+    engine = AsyncEngine(registry)
+    assert output_of(await engine.run("both")) == "heard"
+    late = True
+    again = await replay(registry, "both", engine.record)
+    assert (again.sent("op"), output_of(again.sent("done")[0])) == ([], "heard")
+
+
 async def test_a_replay_does_not_hurry_what_happens_outside(registry: Registry) -> None:
     async def fetch() -> str:
         await asyncio.get_running_loop().run_in_executor(None, threading.Event().wait, 0.05)

@@ -8,6 +8,7 @@ from triggerdev import errors
 from triggerdev._crash import crash_point, crash_point_after_turn
 from triggerdev.protocol import Message, RunStart
 from triggerdev.sdk import http
+from triggerdev.worker.executor import repeatable
 from triggerdev.worker.executor.async_session import AsyncSession
 from triggerdev.worker.executor.branches import Branch, follow
 from triggerdev.worker.executor.capture import LogSink
@@ -53,6 +54,7 @@ class AsyncExecutor:
         }
         http.use_worker_settings(project.settings.get("api_url"), project.settings.get("api_key"))
         follow(self.loop, self._after_turn)
+        repeatable.install()
 
     def handle(self, message: Message) -> None:
         """Take a message of the engine; one for a run or token that is not here is ignored."""

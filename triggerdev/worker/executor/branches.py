@@ -6,7 +6,7 @@ import asyncio.queues
 import asyncio.taskgroups
 import contextvars
 import gc
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine
 from enum import IntEnum
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -112,7 +112,7 @@ def current_branch() -> Branch | None:
 
 def make_task(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
     """Make the asyncio tasks of a loop (its task factory): those that a run creates are branches of it."""
-    session: Any = _session_of(options.get("context"))
+    session: Any = session_of(options.get("context"))
     if session is None or session.ended:
         return asyncio.Task(coroutine, loop=loop, **options)
     parent = asyncio.current_task(loop)
@@ -154,7 +154,7 @@ def is_project_file(file: str, root: str) -> bool:
     return file.startswith(root or "/") and "site-packages" not in file and not file.startswith(_LIBRARY)
 
 
-def _session_of(context: contextvars.Context | None) -> Any:
+def session_of(context: contextvars.Context | None) -> Any:
     session = sessions.current() if context is None else sessions.current_in(context)
     return session if hasattr(session, "adopt") else None
 
@@ -165,7 +165,7 @@ def follow(loop: Any, after_turn: Callable[[], None]) -> None:
     call_at, run_once = loop.call_at, loop._run_once
 
     def watched(when: float, callback: Any, *args: Any, context: Any = None) -> Any:
-        session = _session_of(context)
+        session = session_of(context)
         if session is None or getattr(callback, "__name__", "") == _WATCHED:
             return call_at(when, callback, *args, context=context)
 
@@ -286,20 +286,3 @@ def _opened(awaited: Any) -> Any:
 def _file(coroutine: Any) -> str:
     code = getattr(coroutine, "cr_code", None)
     return code.co_filename if code is not None else ""
-
-
-_as_completed: Any = asyncio.as_completed
-
-
-def ordered_as_completed(fs: Any, **options: Any) -> Any:
-    """Do what asyncio.as_completed does, but create the tasks of a run in the order given.
-
-    The original goes through a set, whose order changes from process to process, and with it the numbers of
-    the tasks that a replay relies on.
-    """
-    if _session_of(None) is not None and isinstance(fs, Iterable):
-        fs = [asyncio.ensure_future(item) for item in fs]
-    return _as_completed(fs, **options)
-
-
-asyncio.as_completed = asyncio.tasks.as_completed = ordered_as_completed

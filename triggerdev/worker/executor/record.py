@@ -127,6 +127,14 @@ class Record:
                 self._count(path, -1)
         return op
 
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @property
+    def is_ahead(self) -> bool:
+        """Say whether any branch still has recorded operations ahead."""
+        return bool(self._left)
+
     def go_live(self, path: str) -> None:
         """Note that a branch does something that is not recorded."""
         if self._left:

@@ -1,6 +1,5 @@
 """One attempt of a run inside its process: operations, replay, metadata, log lines, the compute clock."""
 
-import math
 import threading
 import time
 from abc import abstractmethod
@@ -20,6 +19,7 @@ from triggerdev.worker.executor.binding import Bound
 from triggerdev.worker.executor.capture import LineBuffer, LogSink, now_ms
 from triggerdev.worker.executor.course import is_failure
 from triggerdev.worker.executor.manifest import relative_file
+from triggerdev.worker.executor.own_metadata import OwnMetadata
 from triggerdev.worker.executor.project import Channel, Project
 from triggerdev.worker.executor.record import MAIN, Node, Record, inside, is_branch
 
@@ -68,10 +68,7 @@ class AttemptSession(RunSession):
         self._channel = channel
         self._sink = sink
         self._context: Context | None = None
-        self._metadata: dict[str, Any] | None = None
-        self._shown: float = -1  # the place in the record of what the copy shows
-        self._touches = 0
-        self._first_metadata: dict[str, Any] | None = None
+        self._own = OwnMetadata(self.record)
         self._changes = metadata.Changes()
         self._flushed_at = 0.0
         self._lines: dict[tuple[str, int], LineBuffer] = {}
@@ -131,7 +128,7 @@ class AttemptSession(RunSession):
             result = await (self._again(recorded) if done else self.perform(op_id, kind, target, None))
             if done and kind in protocol.WAITING_KINDS:
                 await self._resume_elsewhere(node.path, op_id, kind, target)
-        if kind in protocol.WAITING_KINDS and self._metadata is not None:
+        if kind in protocol.WAITING_KINDS and self._own.is_used:
             await self._refresh(f"{op_id}:r")
         return result
 
@@ -168,7 +165,7 @@ class AttemptSession(RunSession):
                 kept = recorded.get("result") or {}
                 if not is_failure(recorded) or self.record.is_entered(step.path):
                     await self._again(recorded)
-                self._take_state(kept, self.record.place(op_id))
+                self._take_state(kept, op_id)
                 if "error" in kept:
                     raise step_errors.rebuild(kept["error"])
         finally:
@@ -176,7 +173,7 @@ class AttemptSession(RunSession):
         return serialise.load(kept["output"], kept["output_type"])
 
     async def _do_step(self, op_id: str, name: str, step: Node, function: Callable[[], Any]) -> Any:
-        before = self._touches, self._tags()
+        before = self._own.touches, self._tags()
         try:
             with self.counting(step):
                 value = await self.call_step(function)
@@ -203,8 +200,8 @@ class AttemptSession(RunSession):
     def _new_state(self, touches: int, tags: list[str]) -> dict[str, Any]:
         """Give what a step has changed of the run, since its replay will not."""
         state: dict[str, Any] = {}
-        if self._metadata is not None and touches != self._touches:
-            state["metadata"] = metadata.copy(self._metadata)
+        if touches != self._own.touches:
+            state["metadata"] = self._own.snapshot()
         if self._tags() != tags:
             state["tags"] = self._tags()
         return state
@@ -230,7 +227,8 @@ class AttemptSession(RunSession):
         node.changes += 1
         place = self.record.place_of_change(node)
         if scope == "run" or not self.start.get("parent_id"):  # then parent and root are the run itself
-            self._apply(change, place)
+            self._own_metadata()
+            self._own.apply(change, self._own.moment(place))
         if place is None:
             self._changes.add(node.path, node.changes, scope, change)
             self.changes_waiting()
@@ -252,8 +250,13 @@ class AttemptSession(RunSession):
     async def refresh_metadata(self) -> None:
         await self.flush_metadata()
         node = self.node()
-        result = await self.operate(protocol.METADATA, None, {})
-        self._show(result["metadata"], self.record.place(node.last_op()))
+        now = self._own.ask()
+        try:
+            result = await self.operate(protocol.METADATA, None, {})
+        finally:
+            self._own.forgo()
+        place = self.record.place(node.last_op())
+        self._own.show(result["metadata"], now if place is None else place)
 
     def usage_ms(self) -> tuple[float, float]:
         now = self._used_ms
@@ -274,7 +277,7 @@ class AttemptSession(RunSession):
 
     def take_latest(self, message: Message) -> None:
         """Take the metadata that comes with a result; a copy that is in use is refreshed by an operation."""
-        if self._metadata is None and "metadata" in message:
+        if not self._own.is_used and "metadata" in message:
             self.start["metadata"] = message["metadata"]
 
     def changes_waiting(self) -> None:
@@ -285,7 +288,7 @@ class AttemptSession(RunSession):
 
     def send_changes(self) -> None:
         """Send buffered metadata changes; later messages of the run are handled after them."""
-        if not self._changes and self._first_metadata is None:
+        if not self._changes and self._own.unrecorded is None:
             return
         self._flushed_at = time.monotonic()
         for op_id, args in self._take_changes():
@@ -400,53 +403,36 @@ class AttemptSession(RunSession):
     async def _refresh(self, op_id: str) -> None:
         """Show what children have written during a wait."""
         recorded = self.record.take(op_id)
-        if recorded is not None:
-            result = await self._again(recorded)
-            self._show(result["metadata"], self.record.place(op_id))
-            return
-        self.send_changes()
-        result = await self.perform(op_id, protocol.METADATA, None, {})
-        if not self._changes:
-            self._show(result["metadata"], None)
+        if recorded is None:
+            self.send_changes()
+        now = self._own.ask()
+        try:
+            if recorded is None:
+                result = await self.perform(op_id, protocol.METADATA, None, {})
+            else:
+                result = await self._again(recorded)
+        finally:
+            self._own.forgo()
+        place = self.record.place(op_id)
+        self._own.show(result["metadata"], now if place is None else place)
 
     def _own_metadata(self) -> dict[str, Any]:
-        """Give the copy; the one that is seen first is recorded, since the run's own goes on changing."""
-        if self._metadata is None:
-            first = self.record.metadata
-            if first is None:
-                first = self._first_metadata = self.start.get("metadata") or {}
-            self._metadata = metadata.copy(first)
-            self._touches += 1
-        return self._metadata
+        return self._own.current(self.start.get("metadata"))
 
-    def _show(self, data: dict[str, Any], place: int | None) -> None:
-        """Take the metadata that the engine gave; branches may replay in another order than they ran."""
-        if place is None or place > self._shown:
-            self._metadata = metadata.copy(data)
-            self._shown = math.inf if place is None else place
-            self._touches += 1
-
-    def _take_state(self, kept: dict[str, Any], place: int | None) -> None:
+    def _take_state(self, kept: dict[str, Any], op_id: str) -> None:
         """Show what a recorded step has changed of the run."""
         if "metadata" in kept:
-            self._show(kept["metadata"], place)
+            self._own.show(kept["metadata"], self._own.moment(self.record.place(op_id)))
         if "tags" in kept:
             self.context.run.tags[:] = kept["tags"]
 
     def _tags(self) -> list[str]:
         return list(self.start.get("tags") or ()) if self._context is None else list(self._context.run.tags)
 
-    def _apply(self, change: dict[str, Any], place: int | None) -> None:
-        """Apply a change to the copy, unless what is shown has it already."""
-        own = self._own_metadata()
-        if place is None or place > self._shown:
-            metadata.apply(own, change)
-            self._touches += 1
-
     def _take_changes(self) -> list[tuple[str, dict[str, Any]]]:
         """Give the operations that send what has gathered, the first with the metadata seen first."""
         taken = self._changes.take()
-        first, self._first_metadata = self._first_metadata, None
+        first, self._own.unrecorded = self._own.unrecorded, None
         if first is not None:
             taken = taken or [(f"{MAIN}:m0", {})]
             taken[0][1]["base"] = first
