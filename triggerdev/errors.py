@@ -24,7 +24,8 @@ TriggerError                         base: what happened, where, and what to do 
 │   ├── StorageDamagedError          the database's file is not what was written
 │   └── AlreadyRunningError          another process holds the same project
 ├── BuildError                       deploy: an extension, a layer, a file            (exit code 1)
-│   └── ExtensionError               an extension's hook raised
+│   ├── ExtensionError               an extension's hook raised
+│   └── RegistryError                a registry of images refused, or cannot be reached: `status`
 ├── RunError                         the outcome of a run, seen by the one who waited for it
 │   ├── SubtaskUnwrapError           `.unwrap()` of a failed child: `task_id`, `run_id`, `cause`
 │   ├── WaitpointTimeoutError        a token that nobody completed in time
@@ -188,6 +189,14 @@ class BuildError(TriggerError):
 
 class ExtensionError(BuildError):
     """A hook of a build extension raised; the message names extension, hook and the user's line."""
+
+
+class RegistryError(BuildError):
+    """A registry of images refused, or cannot be reached; `status` is None without an answer."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class RunError(TriggerError):

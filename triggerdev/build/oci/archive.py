@@ -26,7 +26,7 @@ def stream(image: Image, blobs: Blobs, name: str = "", without: Collection[str] 
     `without` holds digests of layers to be left out, which an engine with the classic store takes from what
     it has; the containerd store wants all.
     """
-    places = Several([Memory(image), blobs])
+    places = Several([Memory(image.config, image.manifest), blobs])
     wanted = [blob for blob in blobs_of(image) if blob.digest not in without]
     documents = [
         text("oci-layout", VERSION),

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from triggerdev import errors
-from triggerdev.build.oci.model import Descriptor, Image
+from triggerdev.build.oci.model import Descriptor, digest_of
 from triggerdev.build.oci.store import BlobStore
 
 
@@ -32,16 +32,13 @@ class Several:
 
 
 class Memory:
-    """The two documents of an image."""
+    """Small blobs that are at hand."""
 
-    def __init__(self, image: Image) -> None:
-        self._known = {
-            image.config_descriptor.digest: image.config,
-            image.descriptor.digest: image.manifest,
-        }
+    def __init__(self, *blobs: bytes) -> None:
+        self._known = {digest_of(data): data for data in blobs}
 
     def open(self, blob: Descriptor) -> Iterator[bytes] | None:
-        """Give the config or the manifest."""
+        """Give the bytes of a blob, None if it is none of them."""
         data = self._known.get(blob.digest)
         return None if data is None else iter([data])
 

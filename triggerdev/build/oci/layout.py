@@ -85,7 +85,7 @@ def write(folder: Path, image: Image, blobs: Blobs, name: str = "") -> Layout:
     """
     target = folder / "blobs" / "sha256"
     target.mkdir(parents=True, exist_ok=True)
-    places = Several([Memory(image), blobs])
+    places = Several([Memory(image.config, image.manifest), blobs])
     for blob in blobs_of(image):
         path = target / blob.digest.removeprefix("sha256:")
         if not path.is_file() or path.stat().st_size != blob.size:

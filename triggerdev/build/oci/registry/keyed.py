@@ -1,0 +1,62 @@
+"""Layers that a registry has by content key, so that another machine need not build them.
+
+A layer is tagged `layer-<key>`: the manifest of an artifact with the layer as its one blob, and its diff id
+as an annotation. Whoever may push to the repository is trusted with it, as they are with its images.
+"""
+
+import hashlib
+import json
+
+from triggerdev import errors
+from triggerdev.build.oci.blobs import Memory
+from triggerdev.build.oci.model import MANIFEST, Descriptor, Layer, canonical, checked_digest
+from triggerdev.build.oci.registry.repository import Repository
+from triggerdev.build.oci.registry.upload import upload
+
+ARTIFACT = "application/vnd.triggerdev.layer.v1"
+_DIFF_ID = "dev.triggerdev.diff-id"
+_EMPTY = Descriptor.of("application/vnd.oci.empty.v1+json", b"{}")
+
+
+def tag_of(key: str) -> str:
+    """Give the tag of a content key."""
+    return f"layer-{hashlib.sha256(key.encode()).hexdigest()}"
+
+
+def find(repository: Repository, key: str) -> Layer | None:
+    """Find the layer of a content key; None if the repository has none, or none that can be used."""
+    data = repository.manifest(tag_of(key))
+    if data is None:
+        return None
+    try:
+        value = json.loads(data)
+        diff_id = checked_digest(value["annotations"][_DIFF_ID])
+        (blob,) = map(Descriptor.read, value["layers"])
+        return Layer(diff_id, blob, key)
+    except (ValueError, KeyError, TypeError, errors.BuildError):
+        return None
+
+
+def publish(repository: Repository, layer: Layer) -> None:
+    """Tag a layer whose blob the repository has. Raises RegistryError if the registry refuses."""
+    if not repository.has_blob(_EMPTY):
+        upload(repository, _EMPTY, Memory(b"{}"))
+    manifest = canonical(
+        {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "artifactType": ARTIFACT,
+            "config": _EMPTY.as_json(),
+            "layers": [layer.blob.as_json()],
+            "annotations": {_DIFF_ID: layer.diff_id},
+        }
+    )
+    response = repository.call(
+        "PUT",
+        f"manifests/{tag_of(layer.key)}",
+        scope=repository.push,
+        headers={"Content-Type": MANIFEST},
+        body=manifest,
+    )
+    if response.status_code not in (200, 201, 202):
+        raise repository.refused(response, f"take the layer {layer.key[:12]}")

@@ -1,0 +1,124 @@
+"""Pushing an image: what the repository lacks, in parallel, then the manifest that names it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from triggerdev.build.oci.blobs import Blobs, Memory, Several
+from triggerdev.build.oci.model import Descriptor, Image
+from triggerdev.build.oci.registry import upload
+from triggerdev.build.oci.registry.repository import Repository
+
+if TYPE_CHECKING:
+    import httpx
+
+_CONNECTIONS = 4
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """What a push did: blobs sent, mounted, and there already; `unchanged` if the tag led there before."""
+
+    digest: str
+    sent: tuple[Descriptor, ...] = ()
+    mounted: tuple[Descriptor, ...] = ()
+    unchanged: bool = False
+
+    @property
+    def bytes_sent(self) -> int:
+        """Sum the sizes of the blobs that were sent."""
+        return sum(blob.size for blob in self.sent)
+
+
+@dataclass
+class Plan:
+    """What is known before a push.
+
+    `fresh` holds digests that the repository cannot have, `present` those it had a moment ago and which are
+    not asked for; a registry that lacks one says so, and gets it. `mounts` says from which repository of the
+    same registry a digest can be taken.
+    """
+
+    fresh: Collection[str] = ()
+    present: Collection[str] = ()
+    mounts: Mapping[str, str] = field(default_factory=dict)
+
+
+def push(repository: Repository, image: Image, tag: str, blobs: Blobs, plan: Plan | None = None) -> Pushed:
+    """Push an image under a tag. Raises RegistryError for what the registry refuses."""
+    known = plan or Plan()
+    digest = image.descriptor.digest
+    if not known.fresh and repository.has(tag, digest):
+        return Pushed(digest, unchanged=True)
+    return _Push(repository, Several([Memory(image.config), blobs]), known).run(image, tag)
+
+
+class _Push:
+    def __init__(self, repository: Repository, blobs: Blobs, plan: Plan) -> None:
+        self._repository, self._blobs, self._plan = repository, blobs, plan
+        self._sent: list[Descriptor] = []
+        self._mounted: list[Descriptor] = []
+
+    def run(self, image: Image, tag: str) -> Pushed:
+        wanted = {blob.digest: blob for blob in _named(image)}
+        self._all([blob for blob in wanted.values() if blob.digest not in self._plan.present])
+        response = self._manifest(image, tag)
+        missing = [wanted[digest] for digest in _missing(response) if digest in wanted]
+        if missing:
+            self._all(missing)
+            response = self._manifest(image, tag)
+        if response.status_code not in (200, 201, 202):
+            raise self._repository.refused(response, f"take the image {self._repository.name}:{tag}")
+        return Pushed(image.descriptor.digest, tuple(self._sent), tuple(self._mounted))
+
+    def _all(self, blobs: Sequence[Descriptor]) -> None:
+        if len(blobs) == 1:
+            self._one(blobs[0])
+            return
+        with ThreadPoolExecutor(_CONNECTIONS) as pool:
+            list(pool.map(self._one, blobs))
+
+    def _one(self, blob: Descriptor) -> None:
+        source = self._plan.mounts.get(blob.digest)
+        if blob.digest not in self._plan.fresh and self._repository.has_blob(blob):
+            return
+        if source and source != self._repository.name and upload.mount(self._repository, blob, source):
+            self._mounted.append(blob)
+            return
+        upload.upload(self._repository, blob, self._blobs)
+        self._sent.append(blob)
+
+    def _manifest(self, image: Image, tag: str) -> httpx.Response:
+        headers = {"Content-Type": image.media_type}
+        path = f"manifests/{quote(tag, safe=':')}"
+        return self._repository.call(
+            "PUT", path, scope=self._repository.push, headers=headers, body=image.manifest
+        )
+
+
+def _named(image: Image) -> list[Descriptor]:
+    return [*(layer.blob for layer in image.layers), image.config_descriptor]
+
+
+def _missing(response: httpx.Response) -> list[str]:
+    """Give the digests that a registry lacks; it names each of them in its answer."""
+    if response.status_code not in (400, 404) or "BLOB_UNKNOWN" not in response.text:
+        return []
+    return list(dict.fromkeys(_DIGEST.findall(response.text)))
+
+
+def push_index(repository: Repository, data: bytes, media_type: str, tag: str) -> str:
+    """Push the index of images that were pushed before; gives its digest."""
+    path = f"manifests/{quote(tag, safe=':')}"
+    response = repository.call(
+        "PUT", path, scope=repository.push, headers={"Content-Type": media_type}, body=data
+    )
+    if response.status_code not in (200, 201, 202):
+        raise repository.refused(response, f"take the index {repository.name}:{tag}")
+    return Descriptor.of(media_type, data).digest
