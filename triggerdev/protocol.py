@@ -41,6 +41,7 @@ BATCH_TRIGGER: Final = "batch_trigger"
 BATCH_TRIGGER_AND_WAIT: Final = "batch_trigger_and_wait"
 TAGS: Final = "tags"
 METADATA: Final = "metadata"
+RESET_KEY: Final = "reset_key"
 STEP: Final = "step"
 
 # Machine presets: vCPU and memory in GB.
@@ -203,6 +204,7 @@ class RunStart(TypedDict, total=False):
     started_at: int
     attempt_started_at: int
     idempotency_key: str | None
+    idempotency_key_scope: str | None
     parent_id: str | None
     root_id: str | None
     batch_id: str | None

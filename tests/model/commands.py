@@ -9,6 +9,7 @@ from triggerdev.engine.commands import (
     batches,
     finish,
     operations,
+    requests,
     retention,
     schedules,
     timers,
@@ -68,6 +69,10 @@ def change_metadata(ctx: Context, run: str, args: dict[str, Any]) -> dict[str, A
     return operations.change_metadata(ctx, ctx.run(run), args)
 
 
+def reset_key(ctx: Context, task: str, key: str) -> None:
+    requests.reset_key(ctx, task, key)
+
+
 def recover(ctx: Context) -> bool:
     return timers.recover(ctx, None)
 
@@ -107,6 +112,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "cancel": finish.cancel,
     "add_tags": add_tags,
     "change_metadata": change_metadata,
+    "reset_key": reset_key,
     "create_batch": create_batch,
     "add_items": add_items,
     "create_token": create_token,

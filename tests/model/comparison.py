@@ -34,7 +34,8 @@ class Comparison:
         self._rows = WatchedStore()
         self.model = Core(self._rows, seed)
         self.others = {name: Core(backend.make(), seed) for name, backend in self.backends.items()}
-        self.names = Names([], [(each, key) for each in TASKS for key in KEYS], TOKENS)
+        keys = [("", f"wait {key}") for key in KEYS] + [(each, key) for each in TASKS for key in KEYS]
+        self.names = Names([], keys, TOKENS)
         self.succeeded = succeeded
         self._batches: set[str] = set()
 

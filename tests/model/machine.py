@@ -65,6 +65,7 @@ wire_options = st.fixed_dictionaries(
         "concurrencyKey": st.sampled_from(["one", "two"]),
         "idempotencyKey": st.sampled_from(KEYS),
         "idempotencyKeyTTL": st.sampled_from(["30s", "10m"]),
+        "idempotencyKeyOptions": st.just({"key": "k", "scope": "attempt"}),
         "machine": st.sampled_from(["micro", "medium-1x"]),
         "maxAttempts": st.integers(1, 3),
         "test": st.booleans(),
@@ -153,6 +154,13 @@ class StoreMachine(RuleBasedStateMachine):
     def change_metadata(self, pick: int, own: list[dict[str, Any]], scope: str) -> None:
         self.both.do("change_metadata", run=self.pick(pick).id, args={scope: own})
 
+    @rule(pick=picks, name=st.sampled_from(TASKS), key=st.sampled_from(KEYS), from_run=st.booleans())
+    def reset_key(self, pick: int, name: str, key: str, from_run: bool) -> None:
+        if from_run:
+            self.operate(pick, "reset_key", name, key=key)
+        else:
+            self.both.do("reset_key", task=name, key=key)
+
     @rule(
         timeout=st.sampled_from([None, "2m"]), name=names, ttl=st.sampled_from([None, MINUTE]), tags=tag_lists
     )
@@ -209,10 +217,18 @@ class StoreMachine(RuleBasedStateMachine):
         if parks and replies[-1].get("pending"):
             self.say("park", run, t="park", ops=[op], usage_ms=self.ops)
 
-    @rule(pick=picks, seconds=st.sampled_from([0, 30, 90]), until=st.booleans(), parks=st.booleans())
-    def wait(self, pick: int, seconds: int, until: bool, parks: bool) -> None:
+    @rule(
+        pick=picks,
+        seconds=st.sampled_from([0, 30, 90]),
+        until=st.booleans(),
+        parks=st.booleans(),
+        key=st.sampled_from([None, None, *KEYS]),
+    )
+    def wait(self, pick: int, seconds: int, until: bool, parks: bool, key: str | None = None) -> None:
         ms = seconds * SECOND
-        args = {"until": self.both.model.now + ms} if until else {"for_ms": ms}
+        args: dict[str, Any] = {"until": self.both.model.now + ms} if until else {"for_ms": ms}
+        if key is not None:
+            args |= {"idempotency_key": key, "idempotency_ttl_ms": 5 * MINUTE}
         self.operate(pick, "wait", None, parks, **args)
 
     @rule(pick=picks, name=names, timeout=st.sampled_from([None, MINUTE]), parks=st.booleans())

@@ -5,13 +5,14 @@ from tests.model.machine import DEBOUNCES, StoreMachine
 
 EVERY_KIND = {
     *("activate", "trigger", "replay", "reschedule", "cancel", "add_tags", "change_metadata", "count_up"),
+    "reset_key",
     *("create_batch", "add_items", "create_token", "complete_token", "claim", "tick"),
     *("recover", "sweep", "clean"),
     *("park", "evicted", "lost", "stale", "logs", "done crashed"),
     *(f"done {outcome}" for outcome in ("ok", "failed", "timed_out", "cancelled")),
     *(f"{kind} accepted" for kind in ("wait", "wait_token", "create_token", "complete_token", "trigger")),
     *(f"{kind} accepted" for kind in ("trigger_and_wait", "batch_trigger", "batch_trigger_and_wait")),
-    *(f"{kind} accepted" for kind in ("tags", "metadata", "step")),
+    *(f"{kind} accepted" for kind in ("tags", "metadata", "step", "reset_key")),
     *("list_runs", "list_tokens", "children", "retrieve_batch", "find_token"),
 }
 
@@ -24,7 +25,11 @@ def tour(machine: StoreMachine) -> None:
     machine.trigger(name="job", options={"idempotencyKey": "k1"}, value=1)
     for debounce in DEBOUNCES:
         machine.trigger(name="job", options={"debounce": debounce, "maxAttempts": 2}, value=2)
+    machine.reset_key(pick=1, name="job", key="k1", from_run=False)
+    machine.trigger(name="job", options={"idempotencyKey": "k1"}, value=1)
     machine.claim(worker="w2", room=4, sync_room=1)
+    machine.reset_key(pick=1, name="job", key="k1", from_run=True)
+    machine.trigger(name="job", options={"idempotencyKey": "k1"}, value=1)
     machine.create_token(timeout="2m", name="payment", ttl=None, tags=["a"])
     for name in TOKENS:
         machine.wait_for_token(pick=1, name=name, timeout=None, parks=False)
@@ -38,7 +43,8 @@ def tour(machine: StoreMachine) -> None:
     machine.step(pick=1, name="charge", value={"amount": 1}, own=own * 2)
     machine.add_tags(pick=1, tags=["c"])
     machine.change_metadata(pick=1, own=own, scope="operations")
-    machine.wait(pick=1, seconds=30, until=False, parks=True)
+    machine.wait(pick=1, seconds=30, until=False, parks=True, key="k1")
+    machine.wait(pick=1, seconds=90, until=True, parks=False, key="k1")
     machine.evict(pick=1)
     machine.pass_time(seconds=60)
     machine.complete(pick=1, value=1)

@@ -92,6 +92,11 @@ const steps = {
     assert.equal(second.id, first.id);
     assert.equal(second.isCached, true);
     assert.equal((await runs.retrieve(first.id)).idempotencyKey, mark);
+    assert.deepEqual(await idempotencyKeys.reset("process-data", idempotencyKey), { id: idempotencyKey });
+    const third = await tasks.trigger("process-data", payload(1), options);
+    assert.notEqual(third.id, first.id);
+    await idempotencyKeys.reset("process-data", mark, { scope: "global" });
+    await assert.rejects(idempotencyKeys.reset("process-data", idempotencyKey), (error) => error.status === 404);
   },
 
   async batch() {

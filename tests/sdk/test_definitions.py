@@ -197,7 +197,7 @@ def test_global_hooks_are_registered_in_order(registry: Registry) -> None:
         ({"queue": {"concurrency_limit": 1}}, "no name"),
         ({"machine": "huge"}, "Unknown machine preset"),
         ({"max_attempts": 0}, "max_attempts=0"),
-        ({"idempotency_key": ""}, "1 to 2048 characters"),
+        ({"idempotency_key": ""}, "1 to 2,048"),
     ],
 )
 async def test_trigger_options_are_checked_before_anything_is_sent(options: Any, message: str) -> None:

@@ -34,6 +34,7 @@ BODIES: dict[str, Any] = {
     "/api/v1/tasks/{task_id:path}/batch": {"items": [{}]},
     "/api/v1/runs/{run_id}/reschedule": {"delay": "1h"},
     "/api/v1/runs/{run_id}/tags": {"tags": "a"},
+    "/api/v1/idempotencyKeys/{key:path}/reset": {"taskIdentifier": "held"},
 }
 LIST_FILTERS = "?filter[taskIdentifier]=held&filter[tag]=t&filter[batch]={batch_id}"
 
@@ -107,7 +108,7 @@ async def world(client: httpx.AsyncClient, anonymous: httpx.AsyncClient) -> Worl
     token_id = (await client.post("/api/v1/waitpoints/tokens")).json()["id"]
     schedule_id = (await client.get("/api/v1/schedules")).json()["data"][0]["id"]
     ids = {"batch_id": batch_id, "run_id": run_id, "token_id": token_id, "schedule_id": schedule_id}
-    return World(anonymous, {**ids, "task_id": "held", "name": "packet"})
+    return World(anonymous, {**ids, "task_id": "held", "name": "packet", "key": "k"})
 
 
 def id_of(kind: str, world: World) -> str:

@@ -261,3 +261,24 @@ async def test_events_can_be_followed_to_the_end(client: httpx.AsyncClient, work
     worker.finish(run_id)
     await asyncio.wait_for(following, 10)
     assert seen == ["one", "two", "three"]
+
+
+async def test_an_idempotency_key_is_freed(client: httpx.AsyncClient, api: Api) -> None:
+    options = {"idempotencyKey": "a/b c"}
+    first = await ask.trigger(client, options=options)
+    assert await ask.trigger(client, options=options) == first
+    path = "/api/v1/idempotencyKeys/a%2Fb%20c/reset"
+    freed = await client.post(path, json={"taskIdentifier": "process-data"})
+    assert (freed.status_code, freed.json()) == (200, {"id": "a/b c"})
+    assert await ask.trigger(client, options=options) != first
+    for body, status, message in (
+        ({"taskIdentifier": "child-task"}, 404, "Idempotency key not found"),
+        ({}, 400, "taskIdentifier"),
+        ({"taskIdentifier": ""}, 400, "taskIdentifier"),
+    ):
+        refused = await client.post(path, json=body)
+        assert (refused.status_code, message in refused.text) == (status, True), refused.text
+    token = api.signer.sign(("write:tasks:child-task",))
+    headers = {"authorization": f"Bearer {token}"}
+    refused = await client.post(path, json={"taskIdentifier": "process-data"}, headers=headers)
+    assert refused.status_code == 403

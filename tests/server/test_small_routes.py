@@ -62,7 +62,6 @@ async def test_claims_name_the_environment(client: httpx.AsyncClient) -> None:
     [
         ("GET", "/api/v1/nothing", 404, "Not Found"),
         ("GET", "/api/v1/runs/", 404, "Not Found"),
-        ("POST", "/api/v1/idempotencyKeys/x/reset", 404, "Not Found"),
         ("GET", "/docs/assets/../../app.py", 404, "Not Found"),
         ("DELETE", "/api/v1/schedules/sched_1", 405, "Method not allowed"),
         ("GET", "/api/v1/tasks/x/trigger", 405, "Method not allowed"),

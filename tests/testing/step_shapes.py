@@ -20,7 +20,8 @@ def note(name: str, value: Any = None) -> Any:
 
 async def later(name: str, value: Any = None, **period: float) -> Any:
     """Do it after a wait."""
-    await wait.for_(**(period or {"minutes": 1}))
+    given: dict[str, Any] = period or {"minutes": 1}
+    await wait.for_(**given)
     return note(name, value)
 
 

@@ -278,6 +278,10 @@ class Engine:
     async def add_tags(self, run_id: str, tags: list[str]) -> int:
         return await self._do(lambda ctx: operations.add_tags(ctx, ctx.run(run_id), tags))
 
+    async def reset_key(self, task: str, key: str) -> None:
+        """Free the idempotency key of a task. Raises NoSuchRunError if it has none."""
+        await self._do(lambda ctx: requests.reset_key(ctx, task, key))
+
     async def update_metadata(self, run_id: str, body: dict[str, Any]) -> dict[str, Any]:
         return await self._do(lambda ctx: answers.update_metadata(ctx, run_id, body))
 

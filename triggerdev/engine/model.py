@@ -118,6 +118,7 @@ class Run:
     idempotency_display: str | None = None
     is_test: bool = False
     is_replay: bool = False
+    idempotency_scope: str | None = None
 
 
 @dataclass(slots=True)
@@ -159,6 +160,7 @@ class TriggerOptions:
     concurrency_key: str | None = None
     idempotency_key: str | None = None
     idempotency_display: str | None = None
+    idempotency_scope: str | None = None
     idempotency_ttl_ms: int | None = None
     machine: str | None = None
     max_attempts: int | None = None

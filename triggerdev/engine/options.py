@@ -16,6 +16,7 @@ MAX_PRIORITY = 10**9
 MAX_DEBOUNCE_KEY = 512
 MIN_DEBOUNCE_MS = 1000
 _MAX_COUNT = 2**31 - 1
+_SCOPES = ("run", "attempt", "global")
 
 
 def parse(wire: dict[str, Any], now: int) -> TriggerOptions:
@@ -32,9 +33,10 @@ def parse(wire: dict[str, Any], now: int) -> TriggerOptions:
         metadata=metadata(wire.get("metadata")),
         queue=queue,
         queue_limit=limit,
-        concurrency_key=_text(wire.get("concurrencyKey"), "concurrencyKey", 128),
-        idempotency_key=_text(key, "idempotencyKey", MAX_IDEMPOTENCY_KEY),
+        concurrency_key=text(wire.get("concurrencyKey"), "concurrencyKey", 128),
+        idempotency_key=text(key, "idempotencyKey", MAX_IDEMPOTENCY_KEY),
         idempotency_display=_display(wire, key),
+        idempotency_scope=_scope(wire),
         idempotency_ttl_ms=_duration(wire.get("idempotencyKeyTTL"), "idempotencyKeyTTL"),
         machine=machine(wire.get("machine")),
         max_attempts=_positive(wire.get("maxAttempts"), "maxAttempts"),
@@ -150,6 +152,16 @@ def _display(wire: dict[str, Any], key: Any) -> str | None:
     return key if isinstance(key, str) else None
 
 
+def _scope(wire: dict[str, Any]) -> str | None:
+    shown = wire.get("idempotencyKeyOptions")
+    scope = shown.get("scope") if isinstance(shown, dict) else None
+    if scope is None or scope in _SCOPES:
+        return scope
+    raise errors.InvalidOptionError(
+        f"idempotencyKeyOptions.scope: {scope!r:.60} is none of {', '.join(_SCOPES)}."
+    )
+
+
 def _ttl(value: Any) -> int | None:
     if _is_whole(value) and 0 <= value <= MAX_SPAN_MS // 1000:
         return value * 1000
@@ -214,10 +226,11 @@ def _positive(value: Any, name: str) -> int | None:
     raise errors.InvalidOptionError(f"{name}: {value!r} is no whole number above 0.")
 
 
-def _text(value: Any, name: str, limit: int) -> str | None:
+def text(value: Any, name: str, limit: int) -> str | None:
+    """Read a text of 1 to `limit` characters; numbers are written out."""
     if value is None:
         return None
-    text = str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
-    if not text or len(text) > limit:
+    read = str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
+    if not read or len(read) > limit:
         raise errors.InvalidOptionError(f"{name}: a text of 1 to {limit} characters is needed.")
-    return text
+    return read

@@ -1,6 +1,6 @@
 """`batch`: runs of several tasks in one call, and looking at batches."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -31,7 +31,7 @@ class Batch:
     created_at: datetime
     updated_at: datetime
     runs: list[str] = field(default_factory=list)
-    idempotency_key: str | None = None
+    idempotency_key: str | Sequence[str] | None = None
     completed_at: datetime | None = None
     errors: list[dict[str, Any]] = field(default_factory=list)
 
@@ -44,7 +44,7 @@ class Batch:
 async def trigger(
     items: Iterable[Mapping[str, Any]],
     *,
-    idempotency_key: str | None = None,
+    idempotency_key: str | Sequence[str] | None = None,
     idempotency_key_ttl: str | None = None,
 ) -> BatchHandle:
     """Start a run for each item {"id": task, "payload": ..., "options": {...}} (at most 1,000) and go on."""
@@ -57,7 +57,7 @@ async def trigger(
 async def trigger_and_wait(
     items: Iterable[Mapping[str, Any]],
     *,
-    idempotency_key: str | None = None,
+    idempotency_key: str | Sequence[str] | None = None,
     idempotency_key_ttl: str | None = None,
 ) -> BatchResult[Any]:
     """Start a run for each item and wait until all have ended; only inside a run."""

@@ -24,6 +24,7 @@ class RunContext:
     max_duration: float | None
     priority: float
     idempotency_key: str | None
+    idempotency_key_scope: str | None
     parent_task_run_id: str | None
     root_task_run_id: str | None
     depth: int
@@ -160,6 +161,7 @@ def _run(start: RunStart) -> RunContext:
         max_duration=None if max_duration is None else max_duration / 1000,
         priority=start.get("priority", 0),
         idempotency_key=start.get("idempotency_key"),
+        idempotency_key_scope=start.get("idempotency_key_scope"),
         parent_task_run_id=start.get("parent_id"),
         root_task_run_id=start.get("root_id"),
         depth=start.get("depth", 0),

@@ -3,12 +3,13 @@
 import hashlib
 import re
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 from triggerdev.errors import PayloadError
 from triggerdev.sdk import session
 
 Scope = Literal["run", "attempt", "global"]
+Key = str | Sequence[str]
 _HASHED = re.compile(r"[0-9a-f]{64}")
 _MAX_LENGTH = 2048
 
@@ -28,27 +29,65 @@ class IdempotencyKey(str):
         return made
 
 
-def make(key: str | Sequence[str], scope: Scope = "run") -> IdempotencyKey:
-    """Hash a key: unique in this run, in this attempt, or everywhere; outside a run always everywhere."""
-    if scope not in ("run", "attempt", "global"):
-        raise PayloadError(f"scope={scope!r} is not 'run', 'attempt' or 'global'.")
-    parts = [key] if isinstance(key, str) else [str(part) for part in key]
-    text = "-".join(parts)
-    if not text or len(text) > _MAX_LENGTH:
-        raise PayloadError(f"An idempotency key has 1 to {_MAX_LENGTH} characters; this one has {len(text)}.")
+def make(key: Key, scope: Scope = "run", option: str = "key") -> IdempotencyKey:
+    """Hash a key: unique in this run, in this attempt, or everywhere; outside a run always everywhere.
+
+    `option` is what errors call the key. Raises PayloadError.
+    """
+    check_scope(scope)
     running = session.current()
-    if running is not None and scope != "global":
-        parts.append(running.context.run.id)
-        if scope == "attempt":
-            parts.append(str(running.context.attempt.number))
-    digest = hashlib.sha256("-".join(parts).encode(), usedforsecurity=False).hexdigest()
-    return IdempotencyKey.of(digest, text, scope)
+    if running is None:
+        return make_for(key, scope, (), option)
+    run, attempt = running.context.run.id, str(running.context.attempt.number)
+    owners = {"run": (run,), "attempt": (run, attempt), "global": ()}
+    return make_for(key, scope, owners[scope], option)
 
 
-def resolve(key: str | Sequence[str]) -> str:
+def make_for(key: Key, scope: Scope, owners: Sequence[str], option: str = "key") -> IdempotencyKey:
+    """Hash a key together with the run (and the attempt) that it belongs to."""
+    parts = _parts(key, option)
+    digest = hashlib.sha256("-".join([*parts, *owners]).encode(), usedforsecurity=False).hexdigest()
+    return IdempotencyKey.of(digest, "-".join(parts), scope)
+
+
+def check_scope(scope: str) -> None:
+    """Raise PayloadError for what is no scope."""
+    if scope not in get_args(Scope):
+        raise PayloadError(f"scope={scope!r:.60} is no scope of a key: use 'run', 'attempt' or 'global'.")
+
+
+def _parts(key: Key, option: str) -> list[str]:
+    given = [key] if isinstance(key, str) else list(key) if isinstance(key, (list, tuple)) else None
+    if given is None or not all(isinstance(part, str) for part in given):
+        raise PayloadError(f"{option}={key!r:.60} is no key: use text, or a list of texts.")
+    check_length("-".join(given), option)
+    return given
+
+
+def check_length(text: str, option: str) -> str:
+    """Give the key back. Raises PayloadError for an empty one and one of more than 2,048 characters."""
+    if not 0 < len(text) <= _MAX_LENGTH:
+        raise PayloadError(
+            f"{option} has {len(text):,} characters; an idempotency key has 1 to {_MAX_LENGTH:,}."
+        )
+    return text
+
+
+def resolve(key: Key, option: str = "idempotency_key") -> str:
     """Give the key to send: made ones and 64 hexadecimal digits as they are, others hashed in scope "run"."""
-    if isinstance(key, IdempotencyKey):
+    finished = hashed(key)
+    return make(key, option=option) if finished is None else finished
+
+
+def hashed(key: Key) -> str | None:
+    """Give the key if it is a finished one, None if it is yet to be hashed."""
+    if isinstance(key, IdempotencyKey) or (isinstance(key, str) and _HASHED.fullmatch(key)):
         return key
-    if isinstance(key, str) and _HASHED.fullmatch(key):
-        return key
-    return make(key)
+    return None
+
+
+def plain(key: str, option: str = "idempotency_key") -> str:
+    """Give the key of a wait or a token, which is what it says everywhere; made ones are hashed already."""
+    if not isinstance(key, str):
+        raise PayloadError(f"{option}={key!r:.60} is no key: use text.")
+    return check_length(str(key), option)

@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Generic, Literal, TypedDict, TypeVar, Unpack, overload
 
@@ -143,7 +143,7 @@ class Task(Generic[OutputT]):
         self,
         items: Iterable[Mapping[str, Any]],
         *,
-        idempotency_key: str | None = None,
+        idempotency_key: str | Sequence[str] | None = None,
         idempotency_key_ttl: str | None = None,
     ) -> Call[BatchHandle]:
         """Start a run for each item {"payload": ..., "options": {...}} (at most 1,000) and go on."""
@@ -153,7 +153,7 @@ class Task(Generic[OutputT]):
         self,
         items: Iterable[Mapping[str, Any]],
         *,
-        idempotency_key: str | None = None,
+        idempotency_key: str | Sequence[str] | None = None,
         idempotency_key_ttl: str | None = None,
     ) -> Call[BatchResult[OutputT]]:
         """Start a run for each item and wait until all have ended; results are in item order."""
@@ -186,7 +186,7 @@ class SyncTask(Generic[OutputT]):
         self,
         items: Iterable[Mapping[str, Any]],
         *,
-        idempotency_key: str | None = None,
+        idempotency_key: str | Sequence[str] | None = None,
         idempotency_key_ttl: str | None = None,
     ) -> BatchHandle:
         """Start a run for each item {"payload": ..., "options": {...}} (at most 1,000) and go on."""
@@ -199,7 +199,7 @@ class SyncTask(Generic[OutputT]):
         self,
         items: Iterable[Mapping[str, Any]],
         *,
-        idempotency_key: str | None = None,
+        idempotency_key: str | Sequence[str] | None = None,
         idempotency_key_ttl: str | None = None,
     ) -> BatchResult[OutputT]:
         """Start a run for each item and wait until all have ended; results are in item order."""

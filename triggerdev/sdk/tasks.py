@@ -1,6 +1,6 @@
 """`tasks`: trigger by id, and hooks for every task of the project."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar, Unpack
 
 from triggerdev.sdk import registry, triggering
@@ -50,7 +50,7 @@ async def batch_trigger(
     task: Any,
     items: Iterable[Mapping[str, Any]],
     *,
-    idempotency_key: str | None = None,
+    idempotency_key: str | Sequence[str] | None = None,
     idempotency_key_ttl: str | None = None,
 ) -> BatchHandle:
     """Start a run of one task for each item {"payload": ..., "options": {...}} (at most 1,000) and go on."""
@@ -63,7 +63,7 @@ async def batch_trigger_and_wait(
     task: Any,
     items: Iterable[Mapping[str, Any]],
     *,
-    idempotency_key: str | None = None,
+    idempotency_key: str | Sequence[str] | None = None,
     idempotency_key_ttl: str | None = None,
 ) -> BatchResult[Any]:
     """Start a run for each item and wait until all have ended; results are in item order."""

@@ -130,7 +130,7 @@ def _batch_args(items: list[Item], key: Any, ttl: Any) -> dict[str, Any]:
         )
     args: dict[str, Any] = {"items": [item.message() for item in items]}
     if key is not None:
-        args["idempotency_key"] = keys.resolve(key)
+        args["idempotency_key"] = str(keys.resolve(key))
         if ttl is not None:
             args["idempotency_ttl_ms"] = times.duration_ms(ttl, "idempotency_key_ttl")
     return args
@@ -144,7 +144,7 @@ async def batch_trigger(items: list[Item], key: Any = None, ttl: Any = None) -> 
     """Start the runs of a batch and go on."""
     running = session.current()
     if running is None:
-        return await _batch_over_http(items, key)
+        return await _batch_over_http(items, key, ttl)
     made = await running.operate(protocol.BATCH_TRIGGER, _target(items), _batch_args(items, key, ttl))
     return BatchHandle(made["id"], made["run_count"], made.get("is_cached", False), made.get("runs") or [])
 
@@ -157,13 +157,15 @@ async def batch_trigger_and_wait(items: list[Item], key: Any = None, ttl: Any = 
     return BatchResult(done["id"], [Result.of(child) for child in done["runs"]])
 
 
-async def _batch_over_http(items: list[Item], key: Any) -> BatchHandle:
+async def _batch_over_http(items: list[Item], key: Any, ttl: Any) -> BatchHandle:
     body: dict[str, Any] = {"runCount": len(items), "taskIdentifiers": sorted({item.task for item in items})}
     if key is not None:
         made = keys.resolve(key)
         body["idempotencyKey"] = str(made)
         if isinstance(made, keys.IdempotencyKey):
             body["idempotencyKeyOptions"] = {"key": made.key, "scope": made.scope}
+        if ttl is not None:
+            body["idempotencyKeyTTL"] = options.single_unit(ttl, "idempotency_key_ttl")
     answer = await http.request("POST", "/api/v3/batches", json=body)
     created = answer.body
     if not created.get("isCached"):

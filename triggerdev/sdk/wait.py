@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from triggerdev import protocol
 from triggerdev.errors import NotFoundError, PayloadError
-from triggerdev.sdk import http, options, pages, serialise, session, times
+from triggerdev.sdk import http, keys, options, pages, serialise, session, times
 from triggerdev.sdk.calls import drive, operation, refuse_loop
 from triggerdev.sdk.results import TokenCall, TokenResult
 
@@ -81,20 +81,47 @@ async def for_(
     weeks: float = 0,
     months: float = 0,
     years: float = 0,
+    idempotency_key: str | None = None,
+    idempotency_key_ttl: str | timedelta | None = None,
 ) -> None:
-    """Wait for a period; a month is 30 days, a year 365. Raises PayloadError if it is negative."""
+    """Wait for a period; a month is 30 days, a year 365.
+
+    A second wait with the same `idempotency_key`, in whichever run, ends when the first does: at once if that
+    is over. The key holds for 30 days or `idempotency_key_ttl`. Raises PayloadError for a negative period.
+    """
     running = session.require("wait.for_", _OUTSIDE)
     total_days = days + weeks * _DAYS["weeks"] + months * _DAYS["months"] + years * _DAYS["years"]
     period = timedelta(seconds=seconds, minutes=minutes, hours=hours, days=total_days)
     ms = times.duration_ms(period, "wait.for_")
-    await running.operate(protocol.WAIT, None, {"for_ms": ms})
+    await running.operate(
+        protocol.WAIT, None, {"for_ms": ms, **_key_args(idempotency_key, idempotency_key_ttl)}
+    )
+
+
+def _key_args(key: str | None, ttl: Any) -> dict[str, Any]:
+    """Write a wait's or token's key for the worker protocol."""
+    args: dict[str, Any] = {}
+    if key is not None:
+        args["idempotency_key"] = keys.plain(key)
+    if ttl is not None:
+        args["idempotency_ttl_ms"] = times.duration_ms(ttl, "idempotency_key_ttl")
+    return args
 
 
 @operation("wait.until")
-async def until(date: datetime | str) -> None:
-    """Wait until a moment; a datetime without time zone is local time, a past one returns at once."""
+async def until(
+    date: datetime | str,
+    *,
+    idempotency_key: str | None = None,
+    idempotency_key_ttl: str | timedelta | None = None,
+) -> None:
+    """Wait until a moment; a datetime without time zone is local time, a past one returns at once.
+
+    A second wait with the same `idempotency_key` ends when the first does, as with `for_`.
+    """
     running = session.require("wait.until", _OUTSIDE)
-    await running.operate(protocol.WAIT, None, {"until": times.instant_ms(date, "date")})
+    args = {"until": times.instant_ms(date, "date"), **_key_args(idempotency_key, idempotency_key_ttl)}
+    await running.operate(protocol.WAIT, None, args)
 
 
 def _target(token: "str | Token | TokenInfo") -> tuple[str, bool]:
@@ -144,6 +171,8 @@ async def create_token(
     Without `timeout` it waits for ever. Raises PayloadError.
     """
     key = name if name is not None else idempotency_key
+    if key is not None:
+        keys.plain(key, "name" if name is not None else "idempotency_key")
     running = session.current()
     if running is not None:
         return await _create_in_run(running, name, timeout, idempotency_key, idempotency_key_ttl, tags)
@@ -151,7 +180,7 @@ async def create_token(
     if timeout is not None:
         body["timeout"] = times.moment_or_duration(timeout, "timeout")
     if key is not None:
-        body["idempotencyKey"] = key
+        body["idempotencyKey"] = str(key)
     if idempotency_key_ttl is not None:
         body["idempotencyKeyTTL"] = options.single_unit(idempotency_key_ttl, "idempotency_key_ttl")
     if tags is not None:
@@ -172,10 +201,7 @@ async def _create_in_run(
         args["timeout_ms"] = max(0, round((timeout - now).total_seconds() * 1000))
     elif timeout is not None:
         args["timeout_ms"] = times.duration_ms(timeout, "timeout")
-    if key is not None:
-        args["idempotency_key"] = key
-    if ttl is not None:
-        args["idempotency_ttl_ms"] = times.duration_ms(ttl, "idempotency_key_ttl")
+    args |= _key_args(key, ttl)
     if tags is not None:
         args["tags"] = options.check_tags(tags)
     made = await running.operate(protocol.CREATE_TOKEN, name, args)

@@ -42,6 +42,7 @@ ROUTERS = (trigger, runs, batches, run_actions, waitpoints, schedules, auth, pac
 _NOT_FOUND = (
     ("/api/v1/waitpoints/", "Waitpoint not found"),
     ("/api/v1/schedules/", "Schedule not found"),
+    ("/api/v1/idempotencyKeys/", "Idempotency key not found"),
     ("/api/v3/batches/", "Batch not found"),
     ("/api/v2/batches/", "Batch not found"),
     ("/api/v1/batches/", "Batch not found"),

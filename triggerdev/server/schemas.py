@@ -309,6 +309,10 @@ class MessageAnswer(Wire):
     message: str
 
 
+class ResetKeyBody(Wire):
+    task_identifier: str = Field(min_length=1, max_length=512)
+
+
 class MetadataBody(Wire):
     metadata: dict[str, Any] | None = None
     operations: list[dict[str, Any]] | None = None

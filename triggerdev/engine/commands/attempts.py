@@ -86,6 +86,7 @@ def start_message(ctx: Context, run: Run) -> RunStart:
         "started_at": run.started_at or ctx.now,
         "attempt_started_at": run.attempt_started_at or ctx.now,
         "idempotency_key": run.idempotency_display,
+        "idempotency_key_scope": run.idempotency_scope,
         "parent_id": run.parent_id,
         "root_id": run.root_id,
         "batch_id": run.batch_id,

@@ -7,7 +7,7 @@ from typing import Any
 from triggerdev import errors, protocol
 from triggerdev.engine import metadata as meta
 from triggerdev.engine import options as wire
-from triggerdev.engine.commands import attempts, batches, finish, tokens
+from triggerdev.engine.commands import attempts, batches, finish, requests, tokens
 from triggerdev.engine.commands.trigger import Origin, check, known_by_keys, trigger
 from triggerdev.engine.context import Context
 from triggerdev.engine.model import Batch, Run, TriggerItem
@@ -97,7 +97,14 @@ def _wait(ctx: Context, run: Run, target: str | None, args: dict[str, Any]) -> E
     due = args["until"] if "until" in args else ctx.now + args["for_ms"]
     if due > ctx.now + _MAX_WAIT_MS:
         raise errors.InvalidOptionError("A wait can last ten years at most.")
+    key = _key(args)
+    if key is not None:
+        due = requests.wait_end(ctx, key, args.get("idempotency_ttl_ms"), due)
     return Effect(done=due <= ctx.now, due_at=None if due <= ctx.now else due)
+
+
+def _key(args: dict[str, Any]) -> str | None:
+    return wire.text(args.get("idempotency_key"), "idempotency_key", wire.MAX_IDEMPOTENCY_KEY)
 
 
 def _wait_token(ctx: Context, run: Run, target: str | None, args: dict[str, Any]) -> Effect:
@@ -116,7 +123,7 @@ def _create_token(ctx: Context, run: Run, target: str | None, args: dict[str, An
     made = tokens.create(
         ctx,
         args.get("timeout_ms"),
-        args.get("idempotency_key") or target,
+        _key(args) or target,
         args.get("idempotency_ttl_ms"),
         args.get("tags"),
     )
@@ -185,7 +192,7 @@ def _waited_for(ctx: Context, ref: str) -> list[str]:
 def _batch(
     ctx: Context, run: Run, args: dict[str, Any], function: str
 ) -> tuple[Batch, bool, list[str | None]]:
-    key = args.get("idempotency_key")
+    key = _key(args)
     items = [_item(raw["task"], raw, index) for index, raw in enumerate(args["items"])]
     made = batches.create(ctx, len(items), key, args.get("idempotency_ttl_ms"), run.id)
     batch = batches.get(ctx, made.id)
@@ -278,6 +285,11 @@ def change_metadata(ctx: Context, run: Run, args: dict[str, Any]) -> dict[str, A
     return run.metadata or {}
 
 
+def _reset_key(ctx: Context, run: Run, target: str | None, args: dict[str, Any]) -> Effect:
+    requests.reset_key(ctx, target or "", args["key"])
+    return Effect({"id": args["key"]})
+
+
 def _step(ctx: Context, run: Run, target: str | None, args: dict[str, Any]) -> Effect:
     """Keep what a step of user code has given; `metadata` and `tags` are the run's own if it changed them."""
     output = args.get("output")
@@ -304,5 +316,6 @@ _KINDS: dict[str, Callable[[Context, Run, str | None, dict[str, Any]], Effect]] 
     protocol.BATCH_TRIGGER_AND_WAIT: _batch_trigger_and_wait,
     protocol.TAGS: _tags,
     protocol.METADATA: _metadata,
+    protocol.RESET_KEY: _reset_key,
     protocol.STEP: _step,
 }

@@ -146,6 +146,7 @@ def _make(ctx: Context, item: TriggerItem, task: TaskInfo, options: TriggerOptio
         idempotency_display=options.idempotency_display,
         is_test=options.is_test,
         is_replay=origin.is_replay,
+        idempotency_scope=options.idempotency_scope if options.idempotency_key else None,
     )
     delay_until = options.delay_until
     if options.debounce is not None:

@@ -86,6 +86,7 @@ def new_run(r: Run) -> tuple[Any, ...]:
         r.idempotency_display,
         r.is_test,
         r.is_replay,
+        r.idempotency_scope,
     )
 
 

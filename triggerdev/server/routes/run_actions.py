@@ -1,4 +1,4 @@
-"""Changing runs: cancel, replay, reschedule, tags, metadata."""
+"""Changing runs: cancel, replay, reschedule, tags, metadata; freeing their idempotency keys."""
 
 from typing import Annotated
 
@@ -102,3 +102,18 @@ async def update_metadata(request: Request, run_id: str, caller: _Writes) -> Res
     await _writable_run(api, caller, run_id)
     changes = body.model_dump(by_alias=True, exclude_none=True)
     return bodies.answer({"metadata": await api.engine.update_metadata(run_id, changes)})
+
+
+@router.post(
+    "/api/v1/idempotencyKeys/{key:path}/reset",
+    summary="Free an idempotency key",
+    **documenting.documented(schemas.IdAnswer, body=schemas.ResetKeyBody, errors=_ERRORS),
+)
+async def reset_key(
+    request: Request, key: str, caller: Annotated[Caller, Depends(Allow("write:tasks"))]
+) -> Response:
+    """The next trigger of this task with the key makes a run. Clients send the key as triggers do: hashed."""
+    body = await bodies.read_model(request, schemas.ResetKeyBody)
+    caller.require(tasks=[body.task_identifier])
+    await context.of(request).engine.reset_key(body.task_identifier, key)
+    return bodies.answer({"id": key})

@@ -10,10 +10,11 @@ INSERT INTO runs (
   resuming, cancel_requested, has_ops, usage_ms, queued_at, started_at, attempt_started_at, finished_at,
   delayed_until, expires_at, expired_at, output, output_type, error, metadata, tags, machine, payload,
   payload_type, concurrency_key, priority, ttl_ms, max_attempts, max_duration_ms, parent_id, root_id, depth,
-  trigger_function, batch_id, schedule_id, idempotency_key, idempotency_display, is_test, is_replay
+  trigger_function, batch_id, schedule_id, idempotency_key, idempotency_display, is_test, is_replay,
+  idempotency_scope
 ) VALUES (
   %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,
-  %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s
+  %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s
 )
 
 -- name: update_run
