@@ -43,6 +43,7 @@ TAGS: Final = "tags"
 METADATA: Final = "metadata"
 RESET_KEY: Final = "reset_key"
 STEP: Final = "step"
+SCHEDULE: Final = "schedule"
 
 # Machine presets: vCPU and memory in GB.
 MACHINES: Final[dict[str, tuple[float, float]]] = {
@@ -133,7 +134,10 @@ class ScheduleInfo(TypedDict):
 
 
 class TaskInfo(TypedDict, total=False):
-    """One task of a manifest. `kind`: "async" shares an event loop, "sync" has a process to itself."""
+    """One task of a manifest. `kind`: "async" shares an event loop, "sync" has a process to itself.
+
+    `scheduled`: it runs by schedules; `schedule` is the one that its code declares, if any.
+    """
 
     id: str
     file: str
@@ -146,6 +150,7 @@ class TaskInfo(TypedDict, total=False):
     machine: str | None
     max_duration: float | None
     ttl_ms: int | None
+    scheduled: bool
     schedule: ScheduleInfo | None
     payload_schema: dict[str, Any] | None
 

@@ -11,6 +11,7 @@ from triggerdev.engine.commands import (
     operations,
     requests,
     retention,
+    schedule_calls,
     schedules,
     timers,
     tokens,
@@ -18,7 +19,7 @@ from triggerdev.engine.commands import (
 from triggerdev.engine.commands import trigger as triggering
 from triggerdev.engine.commands.retention import Retention
 from triggerdev.engine.context import Context
-from triggerdev.engine.model import Run, RunFilter, TokenFilter, TriggerItem
+from triggerdev.engine.model import Run, RunFilter, Schedule, ScheduleOptions, TokenFilter, TriggerItem
 from triggerdev.engine.store.protocol import Capacity
 from triggerdev.engine.tasks import TaskTable
 from triggerdev.protocol import Manifest, Message
@@ -44,7 +45,7 @@ def tick(ctx: Context) -> bool:
     more = timers.tick(ctx)
     finish.settle(ctx)
     ctx.flush()
-    ctx.wake_at(ctx.tx.next_due(with_schedules=True))
+    ctx.wake_at(ctx.tx.next_due(scheduled=ctx.tasks.scheduled_ids))
     return more
 
 
@@ -101,6 +102,14 @@ def count_up(ctx: Context, name: str) -> int:
     return ctx.tx.count_up(name)
 
 
+def create_schedule(ctx: Context, task: str, cron: str, key: str | None) -> Schedule:
+    return schedule_calls.create(ctx, ScheduleOptions(task, cron, "UTC", "ada", key))
+
+
+def update_schedule(ctx: Context, schedule: str, task: str, cron: str) -> Schedule:
+    return schedule_calls.update(ctx, schedule, ScheduleOptions(task, cron, "Asia/Kolkata"))
+
+
 COMMANDS: dict[str, Callable[..., Any]] = {
     "activate": activate,
     "claim": claim,
@@ -121,6 +130,10 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "sweep": sweep,
     "clean": clean,
     "count_up": count_up,
+    "create_schedule": create_schedule,
+    "update_schedule": update_schedule,
+    "set_active": schedule_calls.set_active,
+    "delete_schedule": schedule_calls.delete,
 }
 
 
@@ -138,10 +151,16 @@ def children(ctx: Context, run: str) -> list[Run]:
     return ctx.tx.children(run, 100)
 
 
+def list_schedules(ctx: Context, size: int, offset: int, key: str) -> Any:
+    found = ctx.tx.list_schedules(size, offset)
+    return found, ctx.tx.count_schedules(), ctx.tx.schedule_by_key(key), ctx.tx.schedules("IMPERATIVE")
+
+
 QUESTIONS: dict[str, Callable[..., Any]] = {
     "list_runs": list_runs,
     "list_tokens": list_tokens,
     "children": children,
+    "list_schedules": list_schedules,
     "retrieve_batch": batches.retrieve,
     "find_token": tokens.find,
 }

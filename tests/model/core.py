@@ -94,7 +94,7 @@ class Core:
                 "schedules": tx.schedules(),
                 "workers": sorted(tx.expired_workers(_FOREVER)),
                 "logs": [_unnumbered(entry) for run in asked for entry in tx.read_logs(run.id, 0, _ALL)],
-                "due": [tx.next_due(with_schedules=with_schedules) for with_schedules in (True, False)],
+                "due": [tx.next_due(scheduled=tasks) for tasks in (["job", "child"], [])],
             }
 
 

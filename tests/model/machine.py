@@ -72,6 +72,7 @@ wire_options = st.fixed_dictionaries(
         "debounce": st.sampled_from(DEBOUNCES),
     },
 )
+crons = st.sampled_from(["* * * * *", "*/2 * * * *", "0 0 1 1 *", "never"])
 changes = st.lists(
     st.fixed_dictionaries(
         {
@@ -171,6 +172,32 @@ class StoreMachine(RuleBasedStateMachine):
     def complete_token(self, name: str, value: Any) -> None:
         args = {"id_or_name": name, "output": _json.dumps(value), "output_type": "application/json"}
         self.both.do("complete_token", **args)
+
+    @rule(
+        task=st.sampled_from(["job", "job", "child"]),
+        cron=crons,
+        key=st.sampled_from([None, *KEYS]),
+        pick=picks,
+    )
+    def create_schedule(self, task: str, cron: str, key: str | None, pick: int) -> None:
+        self.both.do("create_schedule", task=task, cron=cron, key=key)
+        self.both.ask("list_schedules", size=2, offset=pick % 3, key=KEYS[0])
+
+    @rule(
+        pick=picks,
+        cron=crons,
+        action=st.sampled_from(["update", "activate", "deactivate", "delete", "delete"]),
+    )
+    def change_schedule(self, pick: int, cron: str, action: str) -> None:
+        with self.both.model.store.read() as tx:
+            known = [schedule.id for schedule in tx.schedules()]
+        schedule = random.Random(pick).choice([*known, "sched_none"])
+        if action == "update":
+            self.both.do("update_schedule", schedule=schedule, task="job", cron=cron)
+        elif action == "delete":
+            self.both.do("delete_schedule", schedule_id=schedule)
+        else:
+            self.both.do("set_active", schedule_id=schedule, active=action == "activate")
 
     @rule(count=st.integers(0, 3), key=st.sampled_from([None, *KEYS]), ttl=st.sampled_from([None, MINUTE]))
     def create_batch(self, count: int, key: str | None, ttl: int | None) -> None:
@@ -396,7 +423,7 @@ class StoreMachine(RuleBasedStateMachine):
     @invariant()
     def no_limit_is_exceeded(self) -> None:
         with self.both.model.store.read() as tx:
-            assert tx.next_due(with_schedules=True) is not None
+            assert tx.next_due(scheduled=["job"]) is not None
         shared = [run for run in self.both.runs(Status.EXECUTING) if run.queue == "own"]
         counts = Counter(run.concurrency_key for run in shared)
         assert all(count <= 1 for count in counts.values())

@@ -8,6 +8,7 @@ EVERY_KIND = {
     "reset_key",
     *("create_batch", "add_items", "create_token", "complete_token", "claim", "tick"),
     *("recover", "sweep", "clean"),
+    *("create_schedule", "update_schedule", "set_active", "delete_schedule", "list_schedules"),
     *("park", "evicted", "lost", "stale", "logs", "done crashed"),
     *(f"done {outcome}" for outcome in ("ok", "failed", "timed_out", "cancelled")),
     *(f"{kind} accepted" for kind in ("wait", "wait_token", "create_token", "complete_token", "trigger")),
@@ -65,4 +66,9 @@ def tour(machine: StoreMachine) -> None:
     machine.list_runs(pick=1, status=[], task=[], tag=[], is_test=None, size=2, direction="after")
     machine.list_tokens(pick=1, status="COMPLETED", tags=[], name="payment")
     machine.clean(runs=1_000, logs=0, limit=2, ends=1)
+    machine.activate(version=0)
+    machine.create_schedule(task="job", cron="* * * * *", key="k1", pick=0)
+    for action in ("deactivate", "activate", "update", "delete"):
+        for pick in range(9):  # the declarative one refuses some of it
+            machine.change_schedule(pick=pick, cron="*/2 * * * *", action=action)
     machine.restart()

@@ -230,6 +230,22 @@ const steps = {
     assert.ok(report.nextRun > new Date());
     assert.equal((await schedules.retrieve(report.id)).id, report.id);
     assert.ok((await schedules.timezones()).timezones.includes("Europe/Berlin"));
+    const wanted = { task: "daily-report", cron: "0 8 * * *", deduplicationKey: mark, externalId: "user_1" };
+    const made = await schedules.create(wanted);
+    assert.equal(made.generator.description, "At 08:00 every day");
+    const moved = await schedules.create({ ...wanted, timezone: "Europe/Berlin" });
+    assert.deepEqual([moved.id, moved.timezone], [made.id, "Europe/Berlin"]);
+    const changed = await schedules.update(made.id, { task: "daily-report", cron: "0 7 * * *" });
+    assert.deepEqual([changed.generator.expression, changed.externalId], ["0 7 * * *", null]);
+    assert.equal((await schedules.deactivate(made.id)).active, false);
+    assert.equal((await schedules.activate(made.id)).active, true);
+    await assert.rejects(
+      schedules.create({ ...wanted, cron: "never" }),
+      (error) => error.status === 422 && error.message.includes("Invalid cron expression"),
+    );
+    assert.deepEqual(await schedules.del(made.id), { id: made.id });
+    await assert.rejects(schedules.retrieve(made.id), (error) => error.status === 404);
+    await assert.rejects(schedules.del(report.id), (error) => error.status === 422);
   },
 
   // Needs a worker that executes durable waits; not among the steps that run by default.

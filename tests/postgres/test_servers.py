@@ -3,10 +3,10 @@
 import asyncio
 from collections import Counter
 
-from tests.engine.kit import DAY, HOUR, MINUTE, SECOND, EngineKit, item
+from tests.engine.kit import DAY, HOUR, MINUTE, SECOND, EngineKit, item, task
 from tests.postgres.busy import BusyWorker, Ledger
 from triggerdev.engine import sharing
-from triggerdev.engine.model import Status
+from triggerdev.engine.model import ScheduleOptions, Status
 
 Pair = tuple[EngineKit, EngineKit]
 
@@ -48,6 +48,30 @@ async def test_each_slot_of_a_schedule_makes_one_run(pair: Pair) -> None:
         await asyncio.gather(*(kit.engine.tick() for kit in pair))
     payloads = [text for (text,) in pair[0].query("SELECT payload FROM runs WHERE task = 'every-minute'")]
     assert len(payloads) == len(set(payloads)) == 40
+
+
+async def test_one_deduplication_key_gives_one_schedule_and_its_slots_one_run(pair: Pair) -> None:
+    await without_room(*pair)
+    options = ScheduleOptions("every-minute", "*/2 * * * *", deduplication_key="k", external_id="ada")
+    made = await asyncio.gather(*(kit.engine.create_schedule(options) for _ in range(20) for kit in pair))
+    assert len({schedule.id for schedule in made}) == 1
+    for _ in range(20):
+        pair[0].clock.advance(MINUTE)
+        await asyncio.gather(*(kit.engine.tick() for kit in pair))
+    rows = pair[0].query("SELECT payload FROM runs WHERE schedule_id = %s", made[0].id)
+    assert len(rows) == len(set(rows)) == 10
+
+
+async def test_a_slot_is_left_to_the_server_that_knows_its_task(pair: Pair) -> None:
+    old, new = pair
+    await without_room(*pair)
+    await new.activate(*new.tasks, task("report", scheduled=True))
+    await new.engine.create_schedule(ScheduleOptions("report", "* * * * *"))
+    old.clock.advance(MINUTE)
+    await old.engine.tick()
+    assert old.query("SELECT count(*) FROM runs WHERE task = 'report'") == [(0,)]
+    await new.engine.tick()
+    assert old.query("SELECT count(*) FROM runs WHERE task = 'report'") == [(1,)]
 
 
 async def test_what_is_due_happens_once(pair: Pair) -> None:

@@ -28,6 +28,66 @@ async def test_schedules_are_listed_and_retrieved(client: httpx.AsyncClient) -> 
     assert (unknown.status_code, unknown.json()) == (404, {"error": "Schedule not found"})
 
 
+async def test_schedules_are_made_changed_and_deleted(client: httpx.AsyncClient) -> None:
+    body = {"task": CRON_TASK, "cron": "0 8 * * *", "deduplicationKey": "ada", "externalId": "user_1"}
+    made = (await client.post("/api/v1/schedules", json=body)).json()
+    assert made["id"].startswith("sched_")
+    assert made["generator"] == {
+        "type": "CRON",
+        "expression": "0 8 * * *",
+        "description": "At 08:00 every day",
+    }
+    assert (made["type"], made["active"], made["timezone"]) == ("IMPERATIVE", True, "UTC")
+    assert (made["deduplicationKey"], made["externalId"]) == ("ada", "user_1")
+    again = (await client.post("/api/v1/schedules", json={**body, "timezone": "Europe/Berlin"})).json()
+    assert (again["id"], again["timezone"]) == (made["id"], "Europe/Berlin")
+    place = f"/api/v1/schedules/{made['id']}"
+    changed = (await client.put(place, json={"task": CRON_TASK, "cron": "0 7 * * *"})).json()
+    assert (changed["generator"]["expression"], changed["externalId"]) == ("0 7 * * *", None)
+    assert (changed["timezone"], changed["deduplicationKey"]) == ("UTC", "ada")
+    rests = (await client.post(f"{place}/deactivate")).json()
+    assert (rests["active"], rests["nextRun"]) == (False, changed["nextRun"])
+    assert (await client.post(f"{place}/activate")).json() == changed
+    assert (await client.delete(place)).json() == {"id": made["id"]}
+    for method in ("DELETE", "GET"):
+        answer = await client.request(method, place)
+        assert (answer.status_code, answer.json()) == (404, {"error": "Schedule not found"})
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "text"),
+    [
+        ({"cron": "99 * * * *"}, 422, "Invalid cron expression: '99 * * * *'"),
+        ({"timezone": "Europe/Atlantis"}, 422, "Invalid IANA timezone: 'Europe/Atlantis'"),
+        ({"task": "nope"}, 422, "Task with identifier nope not found in project."),
+        ({"task": "held"}, 422, "Task with identifier held is not a scheduled task."),
+        ({"window": "30m"}, 422, "window: "),
+        ({"cron": 5}, 400, "cron: "),
+        ({"task": None}, 400, "task: "),
+        ({"externalId": ""}, 422, "externalId: "),
+    ],
+)
+async def test_what_cannot_be_scheduled_is_refused(
+    client: httpx.AsyncClient, changes: dict[str, object], status: int, text: str
+) -> None:
+    body = {"task": CRON_TASK, "cron": "0 8 * * *", "deduplicationKey": "ada", **changes}
+    answer = await client.post("/api/v1/schedules", json=body)
+    assert (answer.status_code, answer.json()["error"][: len(text)]) == (status, text)
+    assert (await client.get("/api/v1/schedules")).json()["pagination"]["count"] == 1
+
+
+async def test_a_declarative_schedule_is_changed_in_code_only(client: httpx.AsyncClient) -> None:
+    (schedule,) = (await client.get("/api/v1/schedules")).json()["data"]
+    place = f"/api/v1/schedules/{schedule['id']}"
+    for answer in (
+        await client.delete(place),
+        await client.put(place, json={"task": CRON_TASK, "cron": "0 7 * * *"}),
+    ):
+        assert answer.status_code == 422
+        assert "is declarative" in answer.json()["error"]
+    assert (await client.get(place)).json() == schedule
+
+
 async def test_timezones_need_no_key(anonymous: httpx.AsyncClient) -> None:
     names = (await anonymous.get("/api/v1/timezones")).json()["timezones"]
     assert names[0] == "UTC"
@@ -63,7 +123,7 @@ async def test_claims_name_the_environment(client: httpx.AsyncClient) -> None:
         ("GET", "/api/v1/nothing", 404, "Not Found"),
         ("GET", "/api/v1/runs/", 404, "Not Found"),
         ("GET", "/docs/assets/../../app.py", 404, "Not Found"),
-        ("DELETE", "/api/v1/schedules/sched_1", 405, "Method not allowed"),
+        ("PATCH", "/api/v1/schedules/sched_1", 405, "Method not allowed"),
         ("GET", "/api/v1/tasks/x/trigger", 405, "Method not allowed"),
     ],
 )

@@ -430,5 +430,5 @@ def _tick(ctx: Context) -> bool:
     more = timers.tick(ctx)
     finish.settle(ctx)
     ctx.flush()
-    ctx.wake_at(ctx.tx.next_due(with_schedules=ctx.tasks.version is not None))
+    ctx.wake_at(ctx.tx.next_due(scheduled=ctx.tasks.scheduled_ids))
     return more

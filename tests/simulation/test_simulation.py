@@ -125,7 +125,7 @@ BROKEN: dict[str, tuple[Any, str, Any]] = {
     "idempotency keys are forgotten": (triggering._Keys, "find", not_remembered),
     "a run goes on without its record": (attempts, "start_message", without_record(attempts.start_message)),
     "a retry keeps the attempt": (attempts, "_failed", same_attempt(attempts._failed)),
-    "a slot that has run stays due": (schedules, "_schedule_next", slot_again),
+    "a slot that has run stays due": (schedules, "schedule_next", slot_again),
     "a parent gets another's result": (finish, "child_result", last_result(finish.child_result)),
     "a woken run is not ready": (finish, "make_resumable", after(finish.make_resumable, unready)),
     "nobody looks for runs to give out": (triggering, "enqueue", after(triggering.enqueue, unpump)),

@@ -168,7 +168,7 @@ def test_runs_are_found_by_what_they_are(store: Store) -> None:
         assert tx.executing_runs("other", 9) == []
         assert len(tx.children("run_due", 9)) == 3
         assert [run.id for run in tx.uncancelled_children("run_due", 9)] == ["run_child"]
-        assert tx.next_due(with_schedules=True) == 5
+        assert tx.next_due(scheduled=["job"]) == 5
 
 
 def test_a_worker_that_leaves_keeps_what_it_executes_and_loses_what_it_parked(store: Store) -> None:
@@ -235,7 +235,7 @@ def test_operations(store: Store) -> None:
         assert tx.due_ops(4, 9) == []
         assert tx.due_ops(5, 9) == [first]
         assert tx.pending_ops(["token_1", "token_2"]) == [second]
-        assert tx.next_due(with_schedules=False) == 5
+        assert tx.next_due(scheduled=[]) == 5
         tx.complete_ops([replace(second, result=[1], done_at=6)])
         assert tx.pending_ops(["token_1"]) == []
         assert [(op.result, op.done_at) for op in tx.take_fresh_ops("run_1", 1)] == [([1], 6)]
@@ -297,7 +297,7 @@ def test_tokens(store: Store) -> None:
         assert tx.token_by_key("k", 8) == token
         assert tx.token_by_key("k", 9) is None
         assert tx.due_tokens(5, 9) == [token]
-        assert tx.next_due(with_schedules=False) == 5
+        assert tx.next_due(scheduled=[]) == 5
         ended = replace(token, status="COMPLETED", completed_at=3, output=ODD, output_is_error=True)
         tx.update_token(ended)
         assert tx.get_token("waitpoint_1") == ended
@@ -316,14 +316,40 @@ def test_schedules(store: Store) -> None:
         tx.put_schedule(idle)
         tx.put_schedule(schedule)
         assert tx.schedules() == [schedule, idle]
-        assert tx.due_schedules(4) == []
-        assert tx.due_schedules(5) == [schedule]
-        assert tx.next_due(with_schedules=True) == 5
-        assert tx.next_due(with_schedules=False) is None
+        assert tx.due_schedules(4, ["job"], 9) == []
+        assert tx.due_schedules(5, ["job"], 9) == [schedule]
+        assert tx.next_due(scheduled=["job"]) == 5
+        assert tx.next_due(scheduled=[]) is None
         tx.put_schedule(replace(schedule, next_at=6))
-        assert tx.due_schedules(5) == []
+        assert tx.due_schedules(5, ["job"], 9) == []
         tx.delete_schedule("sched_1")
         assert tx.schedules() == [idle]
+
+
+def test_schedules_are_found_by_what_they_are(store: Store) -> None:
+    def made(name: str, **more: Any) -> Schedule:
+        fields = {"task": "job", "cron": "* * * * *", "timezone": "UTC", **more}
+        return Schedule(f"sched_{name}", **fields)
+
+    first = made("1", next_at=7, type="IMPERATIVE", deduplication_key=ODD.replace("\x00", ""))
+    second = made("2", next_at=5)
+    third = made("3", next_at=3, task="else")
+    with store.write() as tx:
+        for schedule in (third, first, second):
+            tx.put_schedule(schedule)
+        assert tx.schedules("IMPERATIVE") == [first]
+        assert tx.schedules("DECLARATIVE") == [third, second]
+        assert (tx.get_schedule("sched_2"), tx.get_schedule("sched_9")) == (second, None)
+        assert tx.schedule_by_key(first.deduplication_key or "") == first
+        assert tx.schedule_by_key("none") is None
+        assert tx.list_schedules(2, 1) == [first, second]
+        assert tx.count_schedules() == 3
+        assert tx.due_schedules(9, ["job", "else"], 2) == [third, second]
+        assert tx.due_schedules(9, ["job"], 9) == [second, first]
+        assert tx.due_schedules(9, [], 9) == []
+        assert tx.next_due(scheduled=["job"]) == 5
+        assert tx.next_due(scheduled=["job", "else"]) == 3
+        assert tx.next_due(scheduled=["none"]) is None
 
 
 def test_logs_come_in_order_from_a_place(store: Store) -> None:

@@ -85,6 +85,26 @@ class Api:
     def replay(self, run: str) -> dict[str, Any]:
         return self._object("POST", f"/api/v1/runs/{_part(run)}/replay")
 
+    def schedules(self) -> Iterator[dict[str, Any]]:
+        """Iterate over all schedules, page by page."""
+        page, last = 1, 1
+        while page <= last:
+            query = {"page": str(page), "perPage": str(_PAGE_SIZE)}
+            answer = self._object("GET", "/api/v1/schedules", query=query)
+            yield from _rows(answer, "data")
+            last = int((answer.get("pagination") or {}).get("totalPages", 1))
+            page += 1
+
+    def create_schedule(self, body: dict[str, Any]) -> dict[str, Any]:
+        return self._object("POST", "/api/v1/schedules", body)
+
+    def change_schedule(self, schedule: str, action: str) -> dict[str, Any]:
+        """Activate, deactivate or delete a schedule."""
+        path = f"/api/v1/schedules/{_part(schedule)}"
+        if action == "delete":
+            return self._object("DELETE", path)
+        return self._object("POST", f"{path}/{action}")
+
     def _object(
         self,
         method: str,

@@ -24,11 +24,12 @@ class Command:
 
 @dataclass(frozen=True)
 class Group:
-    """Commands under a common word, such as `trigger runs ...`."""
+    """Commands under a common word, such as `trigger runs ...`; `default` is what the word alone does."""
 
     help: str
     commands: "Mapping[str, Command]"
     hidden: bool = False
+    default: str | None = None
 
 
 Table = Mapping[str, Command | Group]
@@ -38,6 +39,13 @@ class LazyGroup(TyperGroup):
     """A group whose commands come from `table`."""
 
     table: Table = {}
+    default: str | None = None
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        asks_help = bool(args) and args[0] in ("--help", "-h")
+        if self.default is not None and not asks_help and (not args or args[0].startswith("-")):
+            args = [self.default, *args]
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: Any) -> list[str]:
         return [name for name, entry in self.table.items() if not entry.hidden]
@@ -59,9 +67,9 @@ class LazyGroup(TyperGroup):
         return super().resolve_command(ctx, args)
 
 
-def lazy_app(table: Table, **options: Any) -> typer.Typer:
-    """Make a typer application whose commands are those of the table."""
-    group = type("TableGroup", (LazyGroup,), {"table": table})
+def lazy_app(table: Table, *, default: str | None = None, **options: Any) -> typer.Typer:
+    """Make a typer application whose commands are those of the table; without one, it is `default`."""
+    group = type("TableGroup", (LazyGroup,), {"table": table, "default": default})
     # rich would cost more than everything else that `--help` does, and would read markup in texts.
     return typer.Typer(cls=group, rich_markup_mode=None, no_args_is_help=True, **options)
 
@@ -70,7 +78,7 @@ def _load(name: str, entry: Command | Group) -> Any:
     """Make the click command of an entry; it has the table's help where it brings none."""
     holder = typer.Typer(add_completion=False, rich_markup_mode=None, callback=_nothing)
     if isinstance(entry, Group):
-        inner = lazy_app(entry.commands, add_completion=False, callback=_nothing)
+        inner = lazy_app(entry.commands, default=entry.default, add_completion=False, callback=_nothing)
         holder.add_typer(inner, name=name, help=entry.help)
     else:
         module, _, attribute = entry.target.partition(":")

@@ -36,6 +36,17 @@ COMMANDS: Table = {
             "replay": Command("triggerdev.cli.runs_replay:replay", "Run it again with the same payload."),
         },
     ),
+    "schedules": Group(
+        "List, make and stop schedules.",
+        {
+            "list": Command("triggerdev.cli.schedules_list:list_schedules", "List schedules."),
+            "create": Command("triggerdev.cli.schedules_create:create", "Make a schedule, or change one."),
+            "activate": Command("triggerdev.cli.schedules_change:activate", "Let schedules run again."),
+            "deactivate": Command("triggerdev.cli.schedules_change:deactivate", "Let schedules rest."),
+            "delete": Command("triggerdev.cli.schedules_change:delete", "Delete schedules."),
+        },
+        default="list",
+    ),
     "db": Group(
         "The server's database.",
         {

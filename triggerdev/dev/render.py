@@ -297,6 +297,8 @@ def task_row(task: protocol.TaskInfo) -> tuple[str, str, str, str]:
     what += f" (at most {limit})" if limit is not None else ""
     if schedule:
         what = f"{schedule['cron']} ({schedule['timezone']})"
+    elif task.get("scheduled"):
+        what = "by schedules that calls make"
     place = f"{task.get('file', '')}:{task.get('line', '')}".rstrip(":")
     return clean(task["id"]), task.get("kind", ""), clean(what), clean(place)
 
@@ -312,7 +314,7 @@ def sample_payload(schema: Any) -> Any:
 
 def _next_steps(url: str, key_file: str, tasks: Tasks) -> list[str]:
     steps = [] if tasks else ["  no tasks yet: put a function with @task into a file of the task folder"]
-    first = next((task for task in tasks if not task.get("schedule")), None)
+    first = next((task for task in tasks if not (task.get("scheduled") or task.get("schedule"))), None)
     if first:
         payload = sample_payload(first.get("payload_schema"))
         flag = f"--payload {shlex.quote(json_text(payload))}"

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from triggerdev import errors
-from triggerdev.engine.commands import operations
+from triggerdev.engine.commands import operations, schedule_calls
 from triggerdev.engine.context import Context
-from triggerdev.engine.model import Page, RunDetail, TriggerResult
+from triggerdev.engine.model import Page, RunDetail, Schedule, TriggerResult
 
 T = TypeVar("T")
 _CHILDREN_SHOWN = 100
@@ -24,8 +24,14 @@ def detail(ctx: Context, run_id: str) -> RunDetail:
         found.root = ctx.find(run.root_id) if run.root_id else None
     found.children = ctx.tx.children(run_id, _CHILDREN_SHOWN)
     if run.schedule_id is not None:
-        found.schedule = next((s for s in ctx.tx.schedules() if s.id == run.schedule_id), None)
+        found.schedule = ctx.tx.get_schedule(run.schedule_id)
     return found
+
+
+def schedules(ctx: Context, page: int, per_page: int) -> tuple[list[Schedule], int]:
+    """List a page of schedules, and count all."""
+    found = ctx.tx.list_schedules(per_page, (page - 1) * per_page)
+    return [schedule_calls.shown(ctx, each) for each in found], ctx.tx.count_schedules()
 
 
 def update_metadata(ctx: Context, run_id: str, body: dict[str, Any]) -> dict[str, Any]:

@@ -28,6 +28,15 @@ def check(expression: str, timezone: str) -> None:
         raise errors.InvalidOptionError(f"Invalid cron expression: {expression!r} ({error}).") from error
 
 
+@functools.lru_cache(maxsize=1024)
+def describe(expression: str) -> str:
+    """Say in words when an expression is due: "At 09:00 every day"."""
+    try:
+        return str(CronSim(expression, datetime(2000, 1, 1, tzinfo=UTC)).explain())
+    except CronSimError:
+        return f"cron {expression}"
+
+
 @functools.cache
 def _zones() -> frozenset[str]:
     """Read the names of the time zones, once: that takes 20 ms."""

@@ -8,12 +8,20 @@ import random
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from triggerdev import errors
 from triggerdev.engine import answers
 from triggerdev.engine import options as wire
 from triggerdev.engine.cleaning import Cleaner
 from triggerdev.engine.clock import Clock, IdSource, SystemClock
-from triggerdev.engine.commands import batches, finish, operations, requests, schedules, timers, tokens
+from triggerdev.engine.commands import (
+    batches,
+    finish,
+    operations,
+    requests,
+    schedule_calls,
+    schedules,
+    timers,
+    tokens,
+)
 from triggerdev.engine.commands import trigger as triggering
 from triggerdev.engine.commands.retention import Retention
 from triggerdev.engine.committer import Command, Committer
@@ -32,6 +40,7 @@ from triggerdev.engine.model import (
     RunEvent,
     RunFilter,
     Schedule,
+    ScheduleOptions,
     Token,
     TokenCreated,
     TokenFilter,
@@ -162,7 +171,7 @@ class Engine:
     def _register(self, ctx: Context, manifest: Manifest) -> None:
         ctx.tasks = TaskTable(None, manifest)
         ctx.crash_points("activate")
-        schedules.register(ctx, manifest, self.environment.type)
+        schedules.register(ctx, manifest, self.environment.type, first=self._tasks.version is None)
         for queue in manifest["queues"]:
             ctx.tx.put_queue(wire.queue_name(queue["name"]), queue.get("concurrency_limit"), ctx.now)
         for task in manifest["tasks"]:
@@ -319,15 +328,30 @@ class Engine:
         await self._do_and_pump(lambda ctx: tokens.complete(ctx, id_or_name, output, output_type))
 
     async def list_schedules(self, *, page: int, per_page: int) -> tuple[list[Schedule], int]:
-        found = await self._read(lambda ctx: ctx.tx.schedules())
-        return found[(page - 1) * per_page : page * per_page], len(found)
+        return await self._read(lambda ctx: answers.schedules(ctx, page, per_page))
 
     async def retrieve_schedule(self, schedule_id: str) -> Schedule:
-        found = await self._read(lambda ctx: ctx.tx.schedules())
-        for schedule in found:
-            if schedule.id == schedule_id:
-                return schedule
-        raise errors.NoSuchRunError(f"Schedule {schedule_id!r} not found.")
+        return await self._read(lambda ctx: schedule_calls.shown(ctx, schedule_calls.find(ctx, schedule_id)))
+
+    async def create_schedule(self, options: ScheduleOptions) -> Schedule:
+        return await self._do(lambda ctx: schedule_calls.create(ctx, options))
+
+    async def update_schedule(self, schedule_id: str, options: ScheduleOptions) -> Schedule:
+        return await self._do(lambda ctx: schedule_calls.update(ctx, schedule_id, options))
+
+    async def set_schedule_active(self, schedule_id: str, active: bool) -> Schedule:
+        def change(ctx: Context) -> Schedule:
+            return schedule_calls.shown(ctx, schedule_calls.set_active(ctx, schedule_id, active))
+
+        return await self._do(change)
+
+    async def delete_schedule(self, schedule_id: str) -> None:
+        await self._do(lambda ctx: schedule_calls.delete(ctx, schedule_id))
+
+    @property
+    def scheduled_tasks(self) -> list[str]:
+        """The tasks of the current version that schedules can run."""
+        return self._tasks.scheduled_ids
 
     def list_tasks(self) -> list[TaskInfo]:
         return list(self._tasks)
@@ -478,7 +502,7 @@ def _tick(ctx: Context) -> bool:
     more = timers.tick(ctx)
     finish.settle(ctx)
     ctx.flush()
-    ctx.wake_at(ctx.tx.next_due(with_schedules=ctx.tasks.version is not None))
+    ctx.wake_at(ctx.tx.next_due(scheduled=ctx.tasks.scheduled_ids))
     return more
 
 

@@ -261,7 +261,10 @@ class TokenCreated:
 
 @dataclass(slots=True)
 class Schedule:
-    """A cron schedule. DECLARATIVE ones come from the manifest of the current version."""
+    """A cron schedule. DECLARATIVE ones come from the manifest of the current version, IMPERATIVE from calls.
+
+    `next_at` of one that is not active, or whose task the current version lacks, may lie in the past.
+    """
 
     id: str
     task: str
@@ -273,6 +276,17 @@ class Schedule:
     last_at: int | None = None
     deduplication_key: str | None = None
     external_id: str | None = None
+
+
+@dataclass(slots=True)
+class ScheduleOptions:
+    """What a caller says of an imperative schedule; values are not checked yet."""
+
+    task: str
+    cron: str
+    timezone: str = "UTC"
+    external_id: str | None = None
+    deduplication_key: str | None = None
 
 
 @dataclass(slots=True)

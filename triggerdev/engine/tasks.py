@@ -17,6 +17,7 @@ class TaskTable:
         self.tasks: dict[str, TaskInfo] = {task["id"]: task for task in manifest["tasks"]} if manifest else {}
         self.sync_ids = [task["id"] for task in self if task.get("kind") == "sync"]
         self.async_ids = [task["id"] for task in self if task.get("kind") != "sync"]
+        self.scheduled_ids = [task["id"] for task in self if task.get("scheduled") or task.get("schedule")]
 
     def __iter__(self) -> Iterator[TaskInfo]:
         return iter(self.tasks.values())

@@ -1,20 +1,42 @@
 """`schedules`: tasks that run by the clock."""
 
 import builtins
-from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Unpack
 
 from triggerdev.errors import TaskDefinitionError
 from triggerdev.protocol import ScheduleInfo
-from triggerdev.sdk import http, times
-from triggerdev.sdk.calls import drive_iterator, refuse_loop
+from triggerdev.sdk import times
+from triggerdev.sdk.schedule_calls import (
+    Schedule,
+    activate,
+    create,
+    deactivate,
+    delete,
+    list,
+    list_blocking,
+    retrieve,
+    timezones,
+    update,
+)
 from triggerdev.sdk.task import Task, TaskDecorator, TaskOptions
 
-__all__ = ["Cron", "Payload", "Schedule", "list", "sync", "task"]
-
-_PER_PAGE = 100
+__all__ = [
+    "Cron",
+    "Payload",
+    "Schedule",
+    "activate",
+    "create",
+    "deactivate",
+    "delete",
+    "list",
+    "retrieve",
+    "sync",
+    "task",
+    "timezones",
+    "update",
+]
 
 
 @dataclass(frozen=True)
@@ -64,11 +86,16 @@ def _moment(value: Any) -> datetime | None:
     return value if value is None or isinstance(value, datetime) else times.parse_moment(str(value))
 
 
-def task(*, cron: str | Cron, id: str | None = None, **options: Unpack[TaskOptions]) -> TaskDecorator:
+def task(
+    *, cron: str | Cron | None = None, id: str | None = None, **options: Unpack[TaskOptions]
+) -> TaskDecorator:
     """Make a task that runs by the clock: "0 9 * * *" in UTC, or a Cron with a time zone.
 
+    Without `cron` it runs by the schedules that `schedules.create` makes for it; both is possible, too.
     Raises TaskDefinitionError for a pattern or time zone that does not exist.
     """
+    if cron is None:
+        return TaskDecorator(lambda function: Task(function, id, options, is_scheduled=True))
     spec = Cron(cron) if isinstance(cron, str) else cron
     if not isinstance(spec, Cron):
         raise TaskDefinitionError(f"cron={cron!r}: use text such as '0 9 * * *', or schedules.Cron(...).")
@@ -98,62 +125,17 @@ def _check(cron: Cron) -> None:
         raise TaskDefinitionError(f"cron={cron.pattern!r} is no cron pattern: {error}.") from None
 
 
-@dataclass(frozen=True)
-class Schedule:
-    """A schedule. `type` is DECLARATIVE (of a task's code) or IMPERATIVE."""
-
-    id: str
-    task: str
-    cron: str
-    timezone: str
-    type: str
-    active: bool
-    next_run: datetime | None = None
-    deduplication_key: str | None = None
-    external_id: str | None = None
-
-    @classmethod
-    def of(cls, answer: dict[str, Any]) -> "Schedule":
-        """Read a schedule of the HTTP API."""
-        return cls(
-            id=answer["id"],
-            task=answer["task"],
-            cron=(answer.get("generator") or {}).get("expression", ""),
-            timezone=answer.get("timezone") or "UTC",
-            type=answer.get("type", "DECLARATIVE"),
-            active=answer.get("active", True),
-            next_run=times.parse_moment(answer.get("nextRun")),
-            deduplication_key=answer.get("deduplicationKey"),
-            external_id=answer.get("externalId"),
-        )
-
-
-async def _all() -> AsyncIterator[Schedule]:
-    page, last = 1, 1
-    while page <= last:
-        params = {"page": page, "perPage": _PER_PAGE}
-        answer = (await http.request("GET", "/api/v1/schedules", params=params)).body
-        for item in answer["data"]:
-            yield Schedule.of(item)
-        last = (answer.get("pagination") or {}).get("totalPages", 1)
-        page += 1
-
-
-def list() -> AsyncIterator[Schedule]:
-    """List all schedules; pages are fetched while you iterate with `async for`."""
-    return _all()
-
-
-def _list_blocking() -> Iterator[Schedule]:
-    """List all schedules; pages are fetched while you iterate."""
-    refuse_loop("schedules.list")
-    return drive_iterator(_all())
-
-
 class _Sync:
     """The same calls for code without an event loop."""
 
-    list = staticmethod(_list_blocking)
+    create = staticmethod(create.blocking)
+    update = staticmethod(update.blocking)
+    activate = staticmethod(activate.blocking)
+    deactivate = staticmethod(deactivate.blocking)
+    delete = staticmethod(delete.blocking)
+    retrieve = staticmethod(retrieve.blocking)
+    timezones = staticmethod(timezones.blocking)
+    list = staticmethod(list_blocking)
 
 
 sync = _Sync()

@@ -57,6 +57,7 @@ class Task(Generic[OutputT]):
         *,
         schema: Any = None,
         schedule: ScheduleInfo | None = None,
+        is_scheduled: bool = False,
     ) -> None:
         if not callable(function):
             raise TaskDefinitionError(
@@ -70,6 +71,7 @@ class Task(Generic[OutputT]):
         self.id = self._check_id(task_id)
         self.schema = schema
         self.schedule = schedule
+        self.is_scheduled = is_scheduled or schedule is not None
         self.kind: Literal["async", "sync"] = "async" if _is_async(function) else "sync"
         self.__doc__ = function.__doc__
         self.__name__ = getattr(function, "__name__", "task")

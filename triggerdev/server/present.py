@@ -3,6 +3,8 @@
 from typing import Any
 
 from triggerdev import _durations, _json
+from triggerdev.engine.commands import schedule_calls
+from triggerdev.engine.cron import describe
 from triggerdev.engine.model import Batch, LogEntry, Run, RunDetail, Schedule, Status, Token
 from triggerdev.engine.model import Environment as Env
 from triggerdev.protocol import ErrorInfo, TaskInfo
@@ -222,7 +224,7 @@ def _timeout_error(found: Token) -> str:
 
 
 def _generator(cron: str) -> Json:
-    return {"type": "CRON", "expression": cron, "description": f"cron {cron}"}
+    return {"type": "CRON", "expression": cron, "description": describe(cron)}
 
 
 def _run_schedule(found: Schedule) -> Json:
@@ -236,18 +238,7 @@ def _run_schedule(found: Schedule) -> Json:
 
 def schedule(found: Schedule, env: Env) -> Json:
     """A schedule; the nullable fields are null where a run would leave them out."""
-    return {
-        "id": found.id,
-        "type": found.type,
-        "task": found.task,
-        "active": found.active,
-        "deduplicationKey": found.deduplication_key,
-        "externalId": found.external_id,
-        "generator": _generator(found.cron),
-        "timezone": found.timezone,
-        "nextRun": iso(found.next_at) if found.next_at is not None else None,
-        "environments": [{"id": env.id, "type": env.type}],
-    }
+    return {**schedule_calls.describe(found), "environments": [{"id": env.id, "type": env.type}]}
 
 
 def log_entry(entry: LogEntry) -> Json:
@@ -273,7 +264,7 @@ def task(found: TaskInfo) -> Json:
         line=found.get("line"),
         exportName=found.get("export"),
         kind=found.get("kind"),
-        triggerSource="schedule" if found.get("schedule") else "standard",
+        triggerSource="schedule" if found.get("scheduled") or found.get("schedule") else "standard",
         description=found.get("description"),
         queue=_present_only(
             name=queue.get("name", f"task/{found['id']}"), concurrencyLimit=queue.get("concurrency_limit")

@@ -411,6 +411,20 @@ class ScheduleAnswer(Wire):
     environments: list[ScheduleEnvironment]
 
 
+class ScheduleUpdateBody(Wire):
+    task: str
+    cron: str = Field(description="Five fields: minute hour day month weekday.", examples=["0 9 * * *"])
+    timezone: str | None = Field(None, description="An IANA name; UTC if it is left out.")
+    external_id: str | None = None
+    window: str | None = Field(None, description="Refused: runs start at their slot.")
+
+
+class ScheduleBody(ScheduleUpdateBody):
+    deduplication_key: str | None = Field(
+        None, description="A second schedule with the same key changes the first."
+    )
+
+
 class PageNumbers(Wire):
     current_page: int
     total_pages: int

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypedDict, Unpack
 
@@ -95,7 +95,7 @@ class VirtualEngine:
         """
         await self.idle()
         target = self.clock.now() + round((span or timedelta(**units)) / timedelta(milliseconds=1))
-        while (due := self._next_due(with_schedules=True)) is not None and due <= target:
+        while (due := self._next_due(self.core.scheduled_tasks)) is not None and due <= target:
             await self._move_to(due)
         await self._move_to(target)
 
@@ -174,9 +174,9 @@ class VirtualEngine:
             raise errors.NoSuchRunError(f"Run {run_id!r} not found.")
         return found[run_id]
 
-    def _next_due(self, *, with_schedules: bool) -> int | None:
+    def _next_due(self, scheduled: Sequence[str]) -> int | None:
         with self._store.read() as tx:
-            return tx.next_due(with_schedules=with_schedules)
+            return tx.next_due(scheduled=scheduled)
 
     async def _move_to(self, at: int) -> None:
         self.clock.move_to(at)
@@ -190,7 +190,7 @@ class VirtualEngine:
                 await self.idle()
                 if self._row(run_id).status.is_final:
                     return True
-                due = self._next_due(with_schedules=False)
+                due = self._next_due(())
                 if due is None:
                     return False
                 await self._move_to(due)

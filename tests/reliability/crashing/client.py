@@ -272,7 +272,7 @@ class Client:
     async def _move_to(self, target: int) -> None:
         """Go to a time; what is due before happens at its time."""
         while self._clock.now() < target:
-            due = await self._back._read(lambda ctx: ctx.tx.next_due(with_schedules=True))
+            due = await self._back._read(lambda ctx: ctx.tx.next_due(scheduled=ctx.tasks.scheduled_ids))
             self._clock.move_to(min(due or target, target))
             self._notes.note("clock", str(self._clock.now()))
             for engine in self._engines:
@@ -283,7 +283,7 @@ class Client:
         """Move the clock until every run has ended."""
         while await self._is_anything_open():
             await self._settle()
-            due = await self._back._read(lambda ctx: ctx.tx.next_due(with_schedules=False))
+            due = await self._back._read(lambda ctx: ctx.tx.next_due(scheduled=()))
             if due is not None and due > self._clock.now():
                 await self._move_to(due)
             else:

@@ -7,7 +7,7 @@ from typing import Any
 from triggerdev import errors, protocol
 from triggerdev.engine import metadata as meta
 from triggerdev.engine import options as wire
-from triggerdev.engine.commands import attempts, batches, finish, requests, tokens
+from triggerdev.engine.commands import attempts, batches, finish, requests, schedule_calls, tokens
 from triggerdev.engine.commands.trigger import Origin, check, known_by_keys, trigger
 from triggerdev.engine.context import Context
 from triggerdev.engine.model import Batch, Run, TriggerItem
@@ -305,6 +305,10 @@ def _step(ctx: Context, run: Run, target: str | None, args: dict[str, Any]) -> E
     return Effect(kept | {name: args[name] for name in ("metadata", "tags") if name in args})
 
 
+def _schedule(ctx: Context, run: Run, target: str | None, args: dict[str, Any]) -> Effect:
+    return Effect(schedule_calls.perform(ctx, args))
+
+
 _KINDS: dict[str, Callable[[Context, Run, str | None, dict[str, Any]], Effect]] = {
     protocol.WAIT: _wait,
     protocol.WAIT_TOKEN: _wait_token,
@@ -318,4 +322,5 @@ _KINDS: dict[str, Callable[[Context, Run, str | None, dict[str, Any]], Effect]] 
     protocol.METADATA: _metadata,
     protocol.RESET_KEY: _reset_key,
     protocol.STEP: _step,
+    protocol.SCHEDULE: _schedule,
 }

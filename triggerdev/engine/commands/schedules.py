@@ -1,4 +1,4 @@
-"""Cron schedules: declared by tasks, one run for each slot.
+"""Cron schedules: those that tasks declare, and one run for each slot of any.
 
 After downtime the latest missed slot of a schedule runs once, late; earlier ones are skipped.
 """
@@ -14,22 +14,31 @@ from triggerdev.engine.model import Schedule, TriggerItem
 from triggerdev.engine.store.protocol import IdempotencyRow
 from triggerdev.protocol import Manifest, ScheduleInfo, TaskInfo
 
+DECLARATIVE, IMPERATIVE = "DECLARATIVE", "IMPERATIVE"
 _UPCOMING = 10
+_PAGE = 100  # each costs a millisecond or so, during which nothing else is committed
 _REMEMBERED_MS = 2 * 86_400_000  # a slot that has run, should the clock be set back
 _NO_TASK = ""  # whose keys retention deletes once they have expired
 
 
-def register(ctx: Context, manifest: Manifest, environment: str) -> None:
-    """Make the declarative schedules those of the manifest. Raises InvalidOptionError for a wrong one."""
+def register(ctx: Context, manifest: Manifest, environment: str, *, first: bool = True) -> None:
+    """Make the declarative schedules those of the manifest. Raises InvalidOptionError for a wrong one.
+
+    `first`: it is the first version since the start, before which the clock may have been set.
+    """
     wanted = {
         task["id"]: (task, task["schedule"])
         for task in manifest["tasks"]
         if task.get("schedule") and _applies(task["schedule"], environment)
     }
-    for schedule in ctx.tx.schedules():
-        if schedule.type == "DECLARATIVE" and schedule.task not in wanted:
+    known: dict[str, Schedule] = {}
+    for schedule in ctx.tx.schedules(None if first else DECLARATIVE):
+        if schedule.type != DECLARATIVE:
+            _catch_clock(ctx, schedule)
+        elif schedule.task in wanted:
+            known[schedule.task] = schedule
+        else:
             ctx.tx.delete_schedule(schedule.id)
-    known = {s.task: s for s in ctx.tx.schedules() if s.type == "DECLARATIVE"}
     for task, info in wanted.values():
         assert info is not None
         _declare(ctx, task, info, known.get(task["id"]))
@@ -48,35 +57,37 @@ def _declare(ctx: Context, task: TaskInfo, info: ScheduleInfo, known: Schedule |
     digest = hashlib.sha256(task["id"].encode()).hexdigest()[:21]
     schedule = known or Schedule(f"sched_{digest}", task["id"], info["cron"], info["timezone"])
     schedule.cron, schedule.timezone = info["cron"], info["timezone"]
-    _schedule_next(ctx, schedule)
+    schedule_next(ctx, schedule)
 
 
 def _catch_clock(ctx: Context, schedule: Schedule) -> None:
     """Let a schedule go on as it is, unless its next slot is so far away because the clock was set back."""
     following = cron.next_slot(schedule.cron, schedule.timezone, ctx.now)
     if following is not None and (schedule.next_at is None or following < schedule.next_at):
-        _schedule_next(ctx, schedule)
-    else:
+        schedule_next(ctx, schedule)
+    elif schedule.active:
         ctx.wake_at(schedule.next_at)
 
 
-def _schedule_next(ctx: Context, schedule: Schedule) -> None:
+def schedule_next(ctx: Context, schedule: Schedule) -> None:
+    """Store a schedule with its first slot from now on."""
     schedule.next_at = cron.next_slot(schedule.cron, schedule.timezone, ctx.now)
     ctx.tx.put_schedule(schedule)
-    ctx.wake_at(schedule.next_at)
+    if schedule.active:
+        ctx.wake_at(schedule.next_at)
 
 
-def fire_due(ctx: Context) -> None:
-    """Make the runs of schedules that are due and move each to its next slot, in one transaction.
+def fire_due(ctx: Context) -> bool:
+    """Make the runs of schedules that are due and move each to its next slot. True if there may be more.
 
-    While no version is active (after a start), slots stay due: they belong to tasks that are not known yet.
+    A schedule whose task the current version lacks stays due: its task may come back, or another server of
+    the same database may know it. While no version is active (after a start), that is so for all.
     """
-    if ctx.tasks.version is None:
-        return
-    for schedule in ctx.tx.due_schedules(ctx.now):
-        if schedule.task in ctx.tasks.tasks:
-            _fire(ctx, schedule)
-        _schedule_next(ctx, schedule)
+    due = ctx.tx.due_schedules(ctx.now, ctx.tasks.scheduled_ids, _PAGE)
+    for schedule in due:
+        _fire(ctx, schedule)
+        schedule_next(ctx, schedule)
+    return len(due) == _PAGE
 
 
 def _fire(ctx: Context, schedule: Schedule) -> None:

@@ -25,9 +25,9 @@ def tick(ctx: Context) -> bool:
     timed_out = ctx.tx.due_tokens(ctx.now, _PAGE)
     for token in timed_out:
         tokens.time_out(ctx, token)
-    schedules.fire_due(ctx)
+    more = schedules.fire_due(ctx)
     batches.abort_stale(ctx)
-    return _PAGE in (len(runs), len(ops), len(timed_out))
+    return more or _PAGE in (len(runs), len(ops), len(timed_out))
 
 
 def _run_due(ctx: Context, run: Run) -> None:

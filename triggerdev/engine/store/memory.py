@@ -330,9 +330,22 @@ class MemoryTx(MemoryRetention):
 
     # -- schedules, logs, time ------------------------------------------------------------------------
 
-    def schedules(self) -> list[Schedule]:
+    def schedules(self, kind: str | None = None) -> list[Schedule]:
         found = sorted(self._now.schedules.values(), key=lambda each: (each.task, each.id))
-        return list(map(thawed, found))
+        return [thawed(each) for each in found if kind in (None, each.type)]
+
+    def get_schedule(self, schedule_id: str) -> Schedule | None:
+        found = self._now.schedules.get(schedule_id)
+        return None if found is None else thawed(found)
+
+    def schedule_by_key(self, key: str) -> Schedule | None:
+        return next((each for each in self.schedules() if each.deduplication_key == key), None)
+
+    def list_schedules(self, size: int, offset: int) -> list[Schedule]:
+        return self.schedules()[offset : offset + size]
+
+    def count_schedules(self) -> int:
+        return len(self._now.schedules)
 
     def put_schedule(self, schedule: Schedule) -> None:
         self._unit.change("schedules")[schedule.id] = frozen(schedule)
@@ -340,13 +353,8 @@ class MemoryTx(MemoryRetention):
     def delete_schedule(self, schedule_id: str) -> None:
         self._unit.change("schedules").pop(schedule_id, None)
 
-    def due_schedules(self, now: int) -> list[Schedule]:
-        found = [
-            each
-            for each in self._now.schedules.values()
-            if each.active and each.next_at is not None and each.next_at <= now
-        ]
-        return list(map(thawed, sorted(found, key=lambda each: each.id)))
+    def due_schedules(self, now: int, tasks: Sequence[str], limit: int) -> list[Schedule]:
+        return list(map(thawed, queries.due_schedules(self._now, now, tasks)[:limit]))
 
     def append_logs(self, entries: Sequence[LogEntry]) -> None:
         table = self._unit.change("logs")
@@ -360,8 +368,8 @@ class MemoryTx(MemoryRetention):
         found = [entry for entry in self._now.logs.values() if entry.run == run_id and entry.seq > after_seq]
         return list(map(thawed, found[:limit]))
 
-    def next_due(self, *, with_schedules: bool) -> int | None:
-        return queries.next_due(self._now, with_schedules)
+    def next_due(self, *, scheduled: Sequence[str]) -> int | None:
+        return queries.next_due(self._now, scheduled)
 
 
 def _bare(batch: Batch) -> Batch:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from triggerdev.engine.model import Run, RunFilter, Status, Token, TokenFilter
+from triggerdev.engine.model import Run, RunFilter, Schedule, Status, Token, TokenFilter
 from triggerdev.engine.store.memory_tables import Tables
 from triggerdev.engine.store.protocol import Capacity
 
@@ -91,14 +91,21 @@ def page(found: list[T], key: Callable[[T], Any], size: int, after: Any, before:
     return [item for item in newest_first if after is None or key(item) < after][:size]
 
 
-def next_due(tables: Tables, with_schedules: bool) -> int | None:
-    """Tell when the next thing happens by itself."""
-    return min((at for at in _due_times(tables, with_schedules) if at is not None), default=None)
+def due_schedules(tables: Tables, now: int, tasks: Sequence[str]) -> list[Schedule]:
+    """List the schedules of some tasks that are due, the oldest first."""
+    waiting = (each for each in tables.schedules.values() if each.active and each.task in tasks)
+    due = [(each.next_at, each.id, each) for each in waiting if each.next_at is not None]
+    return [each for at, _, each in sorted(due, key=lambda row: row[:2]) if at <= now]
 
 
-def _due_times(tables: Tables, with_schedules: bool) -> Iterator[int | None]:
+def next_due(tables: Tables, scheduled: Sequence[str]) -> int | None:
+    """Tell when the next thing happens by itself; of schedules, those of some tasks count."""
+    return min((at for at in _due_times(tables, scheduled) if at is not None), default=None)
+
+
+def _due_times(tables: Tables, scheduled: Sequence[str]) -> Iterator[int | None]:
     yield from (run.due_at for run in tables.runs.values())
     yield from (op.due_at for op in tables.ops.values() if not op.done)
     yield from (token.timeout_at for token in tables.tokens.values() if token.status == "WAITING")
-    if with_schedules:
-        yield from (each.next_at for each in tables.schedules.values() if each.active)
+    schedules = tables.schedules.values()
+    yield from (each.next_at for each in schedules if each.active and each.task in scheduled)

@@ -310,8 +310,23 @@ class PostgresTx(PostgresRetention):
 
     # -- schedules, logs, time ------------------------------------------------------------------------
 
-    def schedules(self) -> list[Schedule]:
-        return list(map(convert.schedule, self.rows("schedules" + self._locks)))
+    def schedules(self, kind: str | None = None) -> list[Schedule]:
+        return list(map(convert.schedule, self.rows("schedules" + self._locks, kind, kind)))
+
+    def get_schedule(self, schedule_id: str) -> Schedule | None:
+        row = self._one("get_schedule" + self._locks, schedule_id)
+        return None if row is None else convert.schedule(row)
+
+    def schedule_by_key(self, key: str) -> Schedule | None:
+        row = self._one("schedule_by_key" + self._locks, key)
+        return None if row is None else convert.schedule(row)
+
+    def list_schedules(self, size: int, offset: int) -> list[Schedule]:
+        return list(map(convert.schedule, self.rows("list_schedules", size, offset)))
+
+    def count_schedules(self) -> int:
+        row = self._one("count_schedules")
+        return 0 if row is None else int(row[0])
 
     def put_schedule(self, schedule: Schedule) -> None:
         self._write("put_schedule", *convert.new_schedule(schedule))
@@ -319,8 +334,8 @@ class PostgresTx(PostgresRetention):
     def delete_schedule(self, schedule_id: str) -> None:
         self._write("delete_schedule", schedule_id)
 
-    def due_schedules(self, now: int) -> list[Schedule]:
-        return list(map(convert.schedule, self.rows("due_schedules", now)))
+    def due_schedules(self, now: int, tasks: Sequence[str], limit: int) -> list[Schedule]:
+        return list(map(convert.schedule, self.rows("due_schedules", now, list(tasks), limit)))
 
     def append_logs(self, entries: Sequence[LogEntry]) -> None:
         rows = (
@@ -340,8 +355,8 @@ class PostgresTx(PostgresRetention):
     def read_logs(self, run_id: str, after_seq: int, limit: int) -> list[LogEntry]:
         return [convert.log(row) for row in self.rows("read_logs", run_id, after_seq, limit)]
 
-    def next_due(self, *, with_schedules: bool) -> int | None:
-        row = self._one("next_due", with_schedules)
+    def next_due(self, *, scheduled: Sequence[str]) -> int | None:
+        row = self._one("next_due", list(scheduled))
         return None if row is None else row[0]
 
     # -- between servers ------------------------------------------------------------------------------

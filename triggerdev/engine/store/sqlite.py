@@ -343,8 +343,20 @@ class SqliteTx(SqliteRetention):
 
     # -- schedules, logs, time ------------------------------------------------------------------------
 
-    def schedules(self) -> list[Schedule]:
-        return list(map(convert.schedule, self._run("schedules")))
+    def schedules(self, kind: str | None = None) -> list[Schedule]:
+        return list(map(convert.schedule, self._run("schedules", kind)))
+
+    def get_schedule(self, schedule_id: str) -> Schedule | None:
+        return next(map(convert.schedule, self._run("get_schedule", schedule_id)), None)
+
+    def schedule_by_key(self, key: str) -> Schedule | None:
+        return next(map(convert.schedule, self._run("schedule_by_key", key)), None)
+
+    def list_schedules(self, size: int, offset: int) -> list[Schedule]:
+        return list(map(convert.schedule, self._run("list_schedules", size, offset)))
+
+    def count_schedules(self) -> int:
+        return int(self._run("count_schedules").fetchone()[0])
 
     def put_schedule(self, schedule: Schedule) -> None:
         self._run("put_schedule", *convert.new_schedule(schedule))
@@ -352,8 +364,8 @@ class SqliteTx(SqliteRetention):
     def delete_schedule(self, schedule_id: str) -> None:
         self._run("delete_schedule", schedule_id)
 
-    def due_schedules(self, now: int) -> list[Schedule]:
-        return list(map(convert.schedule, self._run("due_schedules", now)))
+    def due_schedules(self, now: int, tasks: Sequence[str], limit: int) -> list[Schedule]:
+        return list(map(convert.schedule, self._run("due_schedules", now, _json.dumps(list(tasks)), limit)))
 
     def append_logs(self, entries: Sequence[LogEntry]) -> None:
         rows = (
@@ -366,8 +378,8 @@ class SqliteTx(SqliteRetention):
         rows = self._run("read_logs", run_id, after_seq, limit)
         return [convert.log(row) for row in rows]
 
-    def next_due(self, *, with_schedules: bool) -> int | None:
-        due: int | None = self._run("next_due", with_schedules).fetchone()[0]
+    def next_due(self, *, scheduled: Sequence[str]) -> int | None:
+        due: int | None = self._run("next_due", _json.dumps(list(scheduled))).fetchone()[0]
         return due
 
 

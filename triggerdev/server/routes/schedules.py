@@ -1,4 +1,4 @@
-"""Schedules, read-only for now: they are declared in task files."""
+"""Schedules: those that task files declare, and those that calls make."""
 
 from functools import cache
 from typing import Annotated
@@ -8,15 +8,84 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from triggerdev.server import bodies, context, documenting, listing, present, schemas
+from triggerdev.engine.model import Schedule, ScheduleOptions
+from triggerdev.server import bodies, context, documenting, listing, present, problems, schemas
 from triggerdev.server.access import Allow, Caller
 
 router = APIRouter(tags=["schedules"])
 _Key = Annotated[Caller, Depends(Allow())]
+_BASE = "/api/v1/schedules"
+_ONE = _BASE + "/{schedule_id}"
+_BODY_ERRORS = (400, 401, 403, 404, 413, 422)
+
+
+@router.post(
+    _BASE,
+    summary="Create a schedule",
+    **documenting.documented(schemas.ScheduleAnswer, body=schemas.ScheduleBody, errors=_BODY_ERRORS),
+)
+async def create(request: Request, caller: _Key) -> Response:
+    """One that has the same deduplicationKey is changed instead."""
+    api = context.of(request)
+    body = await bodies.read_model(request, schemas.ScheduleBody)
+    options = _options(body, body.deduplication_key)
+    made = await api.repeats.once(request, lambda _: api.engine.create_schedule(options))
+    return _answer(api, made)
+
+
+@router.put(
+    _ONE,
+    summary="Change a schedule",
+    **documenting.documented(schemas.ScheduleAnswer, body=schemas.ScheduleUpdateBody, errors=_BODY_ERRORS),
+)
+async def update(request: Request, schedule_id: str, caller: _Key) -> Response:
+    """What the body leaves out gets its default. A declarative schedule is refused with 422."""
+    api = context.of(request)
+    body = await bodies.read_model(request, schemas.ScheduleUpdateBody)
+    return _answer(api, await api.engine.update_schedule(schedule_id, _options(body, None)))
+
+
+@router.delete(
+    _ONE,
+    summary="Delete a schedule",
+    **documenting.documented(schemas.IdAnswer, errors=(401, 403, 404, 422)),
+)
+async def delete(request: Request, schedule_id: str, caller: _Key) -> Response:
+    """Its runs stay. A declarative schedule is refused with 422."""
+    await context.of(request).engine.delete_schedule(schedule_id)
+    return bodies.answer({"id": schedule_id})
+
+
+@router.post(
+    _ONE + "/activate", summary="Let a schedule run again", **documenting.documented(schemas.ScheduleAnswer)
+)
+async def activate(request: Request, schedule_id: str, caller: _Key) -> Response:
+    """From its next slot on; those that have passed are not made up for."""
+    api = context.of(request)
+    return _answer(api, await api.engine.set_schedule_active(schedule_id, True))
+
+
+@router.post(
+    _ONE + "/deactivate", summary="Let a schedule rest", **documenting.documented(schemas.ScheduleAnswer)
+)
+async def deactivate(request: Request, schedule_id: str, caller: _Key) -> Response:
+    """It keeps its slots and runs nothing."""
+    api = context.of(request)
+    return _answer(api, await api.engine.set_schedule_active(schedule_id, False))
+
+
+def _options(body: schemas.ScheduleUpdateBody, key: str | None) -> ScheduleOptions:
+    if body.window is not None:
+        raise problems.unprocessable("window: runs of this server start at their slot; leave `window` out")
+    return ScheduleOptions(body.task, body.cron, body.timezone or "UTC", body.external_id, key)
+
+
+def _answer(api: context.Api, found: Schedule) -> Response:
+    return bodies.answer(present.schedule(found, api.engine.environment))
 
 
 @router.get(
-    "/api/v1/schedules",
+    _BASE,
     summary="List schedules",
     **documenting.documented(schemas.SchedulePage, errors=(400, 401, 403)),
 )
@@ -32,15 +101,14 @@ async def list_schedules(
 
 
 @router.get(
-    "/api/v1/schedules/{schedule_id}",
+    _ONE,
     summary="Retrieve a schedule",
     **documenting.documented(schemas.ScheduleAnswer),
 )
 async def retrieve(request: Request, schedule_id: str, caller: _Key) -> Response:
     """With the time of its next run."""
     api = context.of(request)
-    found = await api.engine.retrieve_schedule(schedule_id)
-    return bodies.answer(present.schedule(found, api.engine.environment))
+    return _answer(api, await api.engine.retrieve_schedule(schedule_id))
 
 
 @router.get(

@@ -41,6 +41,7 @@ def _describe(project: Project, task: Task[Any]) -> TaskInfo:
         "machine": task.machine or settings.get("default_machine"),
         "max_duration": task.max_duration if task.max_duration is not None else settings.get("max_duration"),
         "ttl_ms": task.ttl_ms if task.ttl_ms is not None else settings.get("ttl_ms"),
+        "scheduled": task.is_scheduled,
         "schedule": task.schedule,
         "payload_schema": payloads.schema_of(task),
     }

@@ -40,7 +40,7 @@ def loader(task: Task[Any]) -> Load:
     annotation = _annotation(task)
     if task.schema is not None:
         return _by_schema(task.schema)
-    if annotation is schedules.Payload or (task.schedule and annotation is inspect.Parameter.empty):
+    if annotation is schedules.Payload or (task.is_scheduled and annotation is inspect.Parameter.empty):
         return lambda text, kind: schedules.Payload.of(_parse(text, kind))
     if _is_unchecked(annotation):
         is_object = annotation is dict or typing.get_origin(annotation) is dict
@@ -147,7 +147,7 @@ def schema_of(task: Task[Any]) -> dict[str, Any] | None:
 
     That is: builtins, dataclasses of builtins, and models where pydantic is loaded already; else None.
     """
-    if task.schedule:
+    if task.is_scheduled:
         return None
     wanted = _annotation(task) if task.schema is None else task.schema
     pydantic = sys.modules.get("pydantic")

@@ -257,10 +257,28 @@ ORDER BY id DESC LIMIT %(size)s
 SELECT * FROM tokens WHERE id > %(before)s AND {token_filter} ORDER BY id LIMIT %(size)s
 
 -- name: schedules
-SELECT * FROM schedules ORDER BY task, id
+SELECT * FROM schedules WHERE (%s::text IS NULL OR type = %s) ORDER BY task, id
 
 -- name: schedules_locked
 {schedules} FOR UPDATE
+
+-- name: get_schedule
+SELECT * FROM schedules WHERE id = %s
+
+-- name: get_schedule_locked
+{get_schedule} FOR UPDATE
+
+-- name: schedule_by_key
+SELECT * FROM schedules WHERE deduplication_key = %s
+
+-- name: schedule_by_key_locked
+{schedule_by_key} FOR UPDATE
+
+-- name: list_schedules
+SELECT * FROM schedules ORDER BY task, id LIMIT %s OFFSET %s
+
+-- name: count_schedules
+SELECT count(*) FROM schedules
 
 -- name: put_schedule
 INSERT INTO schedules VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
@@ -272,7 +290,8 @@ ON CONFLICT (id) DO UPDATE SET task = excluded.task, cron = excluded.cron, timez
 DELETE FROM schedules WHERE id = %s
 
 -- name: due_schedules
-SELECT * FROM schedules WHERE active AND next_at <= %s ORDER BY id FOR UPDATE SKIP LOCKED
+SELECT * FROM schedules WHERE active AND next_at <= %s AND task = ANY(%s::text[])
+ORDER BY next_at, id LIMIT %s FOR UPDATE SKIP LOCKED
 
 -- name: append_log
 INSERT INTO logs (run_id, attempt, at, stream, level, message, data) VALUES (%s, %s, %s, %s, %s, %s, %s)
@@ -285,7 +304,7 @@ SELECT least(
   (SELECT min(due_at) FROM runs WHERE due_at IS NOT NULL),
   (SELECT min(due_at) FROM ops WHERE NOT done AND due_at IS NOT NULL),
   (SELECT min(timeout_at) FROM tokens WHERE status = 'WAITING' AND timeout_at IS NOT NULL),
-  (SELECT min(next_at) FROM schedules WHERE %s::boolean AND active AND next_at IS NOT NULL)
+  (SELECT min(next_at) FROM schedules WHERE active AND next_at IS NOT NULL AND task = ANY(%s::text[]))
 )
 
 -- name: send_mail

@@ -217,7 +217,19 @@ SELECT * FROM tokens WHERE (:after IS NULL OR id < :after) AND {token_filter} OR
 SELECT * FROM tokens WHERE id > :before AND {token_filter} ORDER BY id LIMIT :size
 
 -- name: schedules
-SELECT * FROM schedules ORDER BY task, id
+SELECT * FROM schedules WHERE (?1 IS NULL OR type = ?1) ORDER BY task, id
+
+-- name: get_schedule
+SELECT * FROM schedules WHERE id = ?
+
+-- name: schedule_by_key
+SELECT * FROM schedules WHERE deduplication_key = ?
+
+-- name: list_schedules
+SELECT * FROM schedules ORDER BY task, id LIMIT ? OFFSET ?
+
+-- name: count_schedules
+SELECT count(*) FROM schedules
 
 -- name: put_schedule
 INSERT INTO schedules VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -230,6 +242,7 @@ DELETE FROM schedules WHERE id = ?
 
 -- name: due_schedules
 SELECT * FROM schedules WHERE active = 1 AND next_at IS NOT NULL AND next_at <= ?
+  AND task IN (SELECT value FROM json_each(?)) ORDER BY next_at, id LIMIT ?
 
 -- name: append_log
 INSERT INTO logs VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)
@@ -242,5 +255,6 @@ SELECT min(due) FROM (
   SELECT min(due_at) AS due FROM runs WHERE due_at IS NOT NULL
   UNION ALL SELECT min(due_at) FROM ops WHERE done = 0 AND due_at IS NOT NULL
   UNION ALL SELECT min(timeout_at) FROM tokens WHERE status = 'WAITING' AND timeout_at IS NOT NULL
-  UNION ALL SELECT min(next_at) FROM schedules WHERE ?1 AND active = 1 AND next_at IS NOT NULL
+  UNION ALL SELECT min(next_at) FROM schedules WHERE active = 1 AND next_at IS NOT NULL
+    AND task IN (SELECT value FROM json_each(?1))
 )
