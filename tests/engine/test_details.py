@@ -145,14 +145,18 @@ async def test_a_child_changes_its_parent_s_and_root_s_metadata(kit: EngineKit, 
     assert (await kit.run(root)).metadata == {"n": 4}  # without a parent it is its own
 
 
-async def test_operations_for_several_runs_apply_all_or_not_at_all(kit: EngineKit, worker: Worker) -> None:
+async def test_what_a_parent_refuses_does_not_concern_the_run_itself(kit: EngineKit, worker: Worker) -> None:
     root = await kit.start()
     child = (await worker.op(root, "0:0", "trigger", "child"))["result"]["id"]
     await worker.started(child)
     good, bad = {"type": "set", "key": "a", "value": 1}, {"type": "increment", "key": "a", "value": "x"}
     reply = await worker.op(child, "0:0", "metadata", None, operations=[good], parent_operations=[bad])
     assert "no number to add" in reply["error"]
-    assert (await kit.run(child)).metadata is None
+    assert (await kit.run(child)).metadata == {"a": 1}
+    assert (await kit.run(root)).metadata is None
+    with pytest.raises(errors.InvalidOptionError):  # over HTTP it is all or nothing
+        await kit.engine.update_metadata(child, {"metadata": {"b": 2}, "parentOperations": [bad]})
+    assert (await kit.run(child)).metadata == {"a": 1}
 
 
 def test_applying_operations_changes_neither_argument() -> None:
@@ -280,3 +284,16 @@ async def test_options_that_cannot_be_are_refused_by_name(kit: EngineKit, option
     with pytest.raises(errors.InvalidOptionError, match=list(options)[-1]):
         await kit.trigger("job", None, **options)
     assert kit.query("SELECT count(*) FROM runs") == [(0,)]
+
+
+async def test_a_refused_change_of_metadata_is_in_the_runs_log_once(kit: EngineKit, worker: Worker) -> None:
+    run = await kit.start()
+    bad = {"type": "set", "key": "a", "value": "x" * 262_144}
+    for _ in range(2):
+        assert (
+            "262144 are allowed"
+            in (await worker.op(run, "0:m1", "metadata", None, operations=[bad]))["error"]
+        )
+    (entry,) = await kit.engine.read_logs(run)
+    assert (entry.stream, entry.level) == ("log", "error")
+    assert entry.message.startswith("A change of metadata was refused. metadata: 262")

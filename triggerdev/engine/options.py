@@ -3,13 +3,13 @@
 import zlib
 from typing import Any, TypeGuard
 
-from triggerdev import _durations, _json, errors, protocol
+from triggerdev import _durations, _json, _metadata, errors, protocol
 from triggerdev.engine.model import Debounce, TriggerOptions
 
 MAX_TAGS = 10
 MAX_TAG_LENGTH = 128
 MAX_IDEMPOTENCY_KEY = 2048
-MAX_METADATA_BYTES = 262_144
+MAX_METADATA_BYTES = _metadata.MAX_BYTES
 DEFAULT_IDEMPOTENCY_TTL_MS = 30 * 86_400_000
 MAX_SPAN_MS = 100 * 366 * 86_400_000
 MAX_PRIORITY = 10**9

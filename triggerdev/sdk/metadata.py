@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from triggerdev import _json
+from triggerdev import _json, _metadata
 from triggerdev.errors import PayloadError
 from triggerdev.sdk import serialise, session
 from triggerdev.sdk.calls import operation
@@ -15,7 +15,8 @@ __all__ = ["Metadata", "MetadataWriter", "metadata"]
 class MetadataWriter:
     """Changes to the metadata of the run, its parent or its root; each returns the object, to chain.
 
-    Keys may be paths such as "$.items[0].done". Outside of runs a change does nothing.
+    Keys may be paths such as "$.items[0].done". Outside of runs a change does nothing. All raise PayloadError
+    for a key or a value that cannot be stored, and if the run's metadata would be over 256 KB as JSON.
     """
 
     def __init__(self, scope: MetadataScope) -> None:
@@ -39,36 +40,53 @@ class MetadataWriter:
 
     def increment(self, key: str, value: float = 1) -> "MetadataWriter":
         """Add to the number at a key; a missing one counts as 0."""
+        if not _metadata.is_number(value):
+            raise PayloadError(f"metadata {key!r:.100}: {value!r:.60} is no number to add.")
         return self._change({"type": "increment", "key": key, "value": value})
 
     def decrement(self, key: str, value: float = 1) -> "MetadataWriter":
         """Subtract from the number at a key."""
+        if not _metadata.is_number(value):
+            raise PayloadError(f"metadata {key!r:.100}: {value!r:.60} is no number to subtract.")
         return self.increment(key, -value)
 
     def replace(self, value: Mapping[str, Any]) -> "MetadataWriter":
         """Replace the whole object."""
-        return self._change({"type": "update", "value": _plain("metadata", dict(value))})
+        if not isinstance(value, Mapping):
+            raise PayloadError(f"metadata.replace({value!r:.60}): give a mapping, such as a dict.")
+        return self._change({"type": "update", "value": _plain("replace", dict(value))})
 
     update = replace
 
     def _change(self, change: dict[str, Any]) -> "MetadataWriter":
-        key = change.get("key", "x")
-        if not isinstance(key, str) or not key or key == "$.":
-            raise PayloadError(f"metadata key {key!r} is not usable: use text such as 'progress'.")
+        _path(change.get("key", "x"))
         running = session.current()
         if running is not None:
             running.change_metadata(self._scope, change)
         return self
 
 
+def _path(key: Any) -> _metadata.Path:
+    try:
+        return _metadata.read_path(key)
+    except ValueError as error:
+        raise PayloadError(f"metadata key: {error}") from None
+
+
 def _plain(key: str, value: Any) -> Any:
     """Give what the value is after a round trip through JSON: the local copy shows what is stored."""
-    if value is None or isinstance(value, (str, bool, int)):
+    if value is None or isinstance(value, (bool, int)):
         return value
     try:
-        return _json.loads(_json.dumps(value, serialise.to_jsonable))
+        text = _json.dump_bytes(value, serialise.to_jsonable)
     except (TypeError, ValueError, RecursionError) as error:
-        raise PayloadError(serialise.explain(value, error, f"metadata {key!r}")) from None
+        raise PayloadError(serialise.explain(value, error, f"metadata {key!r:.100}")) from None
+    if len(text) > _metadata.MAX_BYTES:
+        raise PayloadError(
+            f"metadata {key!r:.100}: the value is {len(text):,} bytes as JSON; {_metadata.MAX_BYTES:,}"
+            " (256 KB) are allowed for all that a run has. Store it elsewhere and keep a reference here."
+        )
+    return _json.loads(text)
 
 
 @operation("metadata.flush")
@@ -106,13 +124,19 @@ class Metadata(MetadataWriter):
         self.refresh = _refresh
 
     def current(self) -> dict[str, Any]:
-        """Give the whole object as this run sees it; empty outside of runs."""
+        """Give a copy of the whole object as this run sees it; empty outside of runs."""
         running = session.current()
-        return running.metadata() if running is not None else {}
+        shown: dict[str, Any] = _metadata.copy(running.metadata()) if running is not None else {}
+        return shown
 
     def get(self, key: str, default: Any = None) -> Any:
-        """Give the value at a key."""
-        return self.current().get(key, default)
+        """Give a copy of the value at a key, which may be a path, or the default if there is none."""
+        path = _path(key)
+        running = session.current()
+        owner = _metadata.find(running.metadata(), path[:-1]) if running is not None else None
+        last: Any = path[-1]
+        is_there = last in owner if isinstance(owner, dict) else isinstance(owner, list) and last < len(owner)
+        return _metadata.copy(owner[last]) if is_there and owner is not None else default
 
 
 metadata = Metadata()

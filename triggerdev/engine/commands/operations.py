@@ -10,7 +10,7 @@ from triggerdev.engine import options as wire
 from triggerdev.engine.commands import attempts, batches, finish, requests, schedule_calls, tokens
 from triggerdev.engine.commands.trigger import Origin, check, known_by_keys, trigger
 from triggerdev.engine.context import Context
-from triggerdev.engine.model import Batch, Run, TriggerItem
+from triggerdev.engine.model import Batch, LogEntry, Run, TriggerItem
 from triggerdev.engine.store.protocol import OpRow
 from triggerdev.protocol import Message
 
@@ -60,6 +60,8 @@ def _perform(ctx: Context, run: Run, message: Message) -> OpRow:
     try:
         effect = _effect(ctx, run, message)
     except errors.EngineError as error:  # recorded: a replay must see it fail, too
+        if message["kind"] == protocol.METADATA:
+            _tell_user(ctx, run, f"A change of metadata was refused. {error}")
         refused = {"error": str(error), "error_kind": type(error).__name__}
         effect = Effect(
             refused | {name: message["args"][name] for name in ("base",) if name in message["args"]}
@@ -84,6 +86,12 @@ def _perform(ctx: Context, run: Run, message: Message) -> OpRow:
         run.has_ops = True
         ctx.save(run)
     return row
+
+
+def _tell_user(ctx: Context, run: Run, text: str) -> None:
+    """Write into the run's log what its code need not wait for and may never hear."""
+    ctx.tx.append_logs([LogEntry(0, run.id, run.attempt, ctx.now, "log", "error", text)])
+    ctx.effects.logged.add(run.id)
 
 
 def _effect(ctx: Context, run: Run, message: Message) -> Effect:
@@ -266,7 +274,10 @@ def _metadata(ctx: Context, run: Run, target: str | None, args: dict[str, Any]) 
 
 
 def change_metadata(ctx: Context, run: Run, args: dict[str, Any]) -> dict[str, Any]:
-    """Apply operations to a run's metadata, its parent's and its root's (its own where it has no parent)."""
+    """Apply operations to a run's metadata, its parent's and its root's (its own where it has no parent).
+
+    What can be applied to one of them is, also if another refuses; that is raised at the end.
+    """
     parent = ctx.find(run.parent_id) if run.parent_id else None
     root = ctx.find(run.root_id) if run.root_id else None
     targets = (
@@ -274,14 +285,16 @@ def change_metadata(ctx: Context, run: Run, args: dict[str, Any]) -> dict[str, A
         (parent or run, args.get("parent_operations")),
         (root or run, args.get("root_operations")),
     )
-    changed: dict[str, tuple[Run, dict[str, Any] | None]] = {}
+    refused: errors.EngineError | None = None
     for owner, operations in targets:
         if operations:
-            before = changed[owner.id][1] if owner.id in changed else owner.metadata
-            changed[owner.id] = owner, wire.metadata(meta.apply(before, operations))
-    for owner, after in changed.values():  # all of them or, if one cannot be applied, none
-        owner.metadata = after
-        ctx.save(owner)
+            try:
+                owner.metadata = wire.metadata(meta.apply(owner.metadata, operations))
+                ctx.save(owner)
+            except errors.EngineError as error:
+                refused = refused or error
+    if refused is not None:
+        raise refused
     return run.metadata or {}
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from triggerdev import errors
+from triggerdev import errors, protocol
 from triggerdev._crash import crash_point, crash_point_after_turn
 from triggerdev.protocol import Message, OpRecord, RunStart
 from triggerdev.sdk import session as sessions
@@ -215,10 +215,10 @@ class AsyncSession(AttemptSession):
             self.pacing.give(entry.future, reply.get("result"))
 
     def _refused(self, entry: PendingOp, reply: Message, is_awaited: bool) -> None:
-        if not is_awaited:
-            self.log("error", f"{entry.kind} was refused: {reply['error']}", None)
-        else:
+        if is_awaited:
             self.pacing.give(entry.future, None, refusal(reply))
+        elif entry.kind != protocol.METADATA:  # of that the engine tells the user
+            self.log("error", f"{entry.kind} was refused: {reply['error']}", None)
 
     def _add_pending(self, entry: PendingOp) -> None:
         self.pending[entry.op] = entry

@@ -1,32 +1,67 @@
 """The run's own copy of its metadata, and the changes that are still to be sent."""
 
-import re
+import contextlib
 from typing import Any
 
-from triggerdev import _json
+from triggerdev import _json, _metadata
 from triggerdev.sdk.session import MetadataScope
 
-_STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
 _ARGS: dict[MetadataScope, str] = {
     "run": "operations",
     "parent": "parent_operations",
     "root": "root_operations",
 }
+Change = dict[str, Any]
+
+
+class Operations:
+    """Changes of one run's metadata in order. What sets one name again takes the place of the first."""
+
+    def __init__(self) -> None:
+        self.changes: list[Change] = []
+        self._latest: dict[str, int] = {}
+
+    def add(self, change: Change) -> None:
+        """Add a change, or let the latest one of its name do the same."""
+        key = change.get("key", "$")
+        if key.startswith("$"):  # what is at a path depends on what is around it
+            self._latest = {}
+            self.changes.append(change)
+            return
+        index = self._latest.get(key)
+        one = None if index is None else _both(self.changes[index], change)
+        if index is not None and one is not None:
+            self.changes[index] = one
+            return
+        self._latest[key] = len(self.changes)
+        self.changes.append(change)
+
+
+def _both(first: Change, then: Change) -> Change | None:
+    """Give one change that does what these two do, None if there is none."""
+    kinds = first["type"], then["type"]
+    if kinds == ("set", "set"):
+        return then
+    if kinds[1] == "increment" and kinds[0] in ("set", "increment"):
+        values = first["value"], then["value"]
+        if type(values[0]) is int and type(values[1]) is int:  # sums of others depend on the order
+            return {**first, "value": sum(values)}
+    return None
 
 
 class Changes:
     """Buffered changes by branch; sent in one operation for each branch."""
 
     def __init__(self) -> None:
-        self._by_path: dict[str, tuple[int, dict[str, list[dict[str, Any]]]]] = {}
+        self._by_path: dict[str, tuple[int, dict[str, Operations]]] = {}
 
     def __bool__(self) -> bool:
         return bool(self._by_path)
 
-    def add(self, path: str, number: int, scope: MetadataScope, change: dict[str, Any]) -> None:
+    def add(self, path: str, number: int, scope: MetadataScope, change: Change) -> None:
         """Buffer the `number`-th change of a branch."""
         args = self._by_path.get(path, (0, {}))[1]
-        args.setdefault(_ARGS[scope], []).append(change)
+        args.setdefault(_ARGS[scope], Operations()).add(change)
         self._by_path[path] = (number, args)
 
     def take(self) -> list[tuple[str, dict[str, Any]]]:
@@ -34,7 +69,10 @@ class Changes:
 
         The id says how many changes of the branch are stored with it, so that a replay does not repeat them.
         """
-        taken = [(f"{path}:m{number}", dict(args)) for path, (number, args) in self._by_path.items()]
+        taken: list[tuple[str, dict[str, Any]]] = [
+            (f"{path}:m{number}", {name: made.changes for name, made in args.items()})
+            for path, (number, args) in self._by_path.items()
+        ]
         self._by_path = {}
         return taken
 
@@ -45,60 +83,15 @@ def copy(data: dict[str, Any]) -> dict[str, Any]:
     return made
 
 
-def apply(data: dict[str, Any], change: dict[str, Any]) -> None:
+def apply(data: dict[str, Any], change: Change) -> None:
     """Apply one change to the local copy, as the engine will; one that does not fit is left to the engine."""
-    kind = change["type"]
-    if kind == "update":
-        data.clear()
-        data.update(change["value"])
-        return
-    path = _path(change["key"])
-    if kind == "delete":
-        owner = _get(data, path[:-1])
-        if isinstance(owner, dict):
-            owner.pop(path[-1], None)
-        return
-    old = _get(data, path)
-    value = change["value"]
-    if kind == "append":
-        value = [*old, value] if isinstance(old, list) else [value] if old is None else [old, value]
-    elif kind == "remove":
-        value = [item for item in old if item != value] if isinstance(old, list) else old
-    elif kind == "increment":
-        value = (old if isinstance(old, (int, float)) else 0) + value
-    _set(data, path, value)
+    with contextlib.suppress(ValueError):
+        _metadata.change(data, change)
 
 
-def _path(key: str) -> list[str | int]:
-    if not key.startswith("$."):
-        return [key]
-    return [match.group(1) or int(match.group(2)) for match in _STEP.finditer(key, 1)]
-
-
-def _get(data: Any, path: list[str | int]) -> Any:
-    for step in path:
-        if isinstance(data, list) and isinstance(step, int):
-            data = data[step] if step < len(data) else None
-        else:
-            data = data.get(step) if isinstance(data, dict) else None
-    return data
-
-
-def _set(data: Any, path: list[str | int], value: Any) -> None:
-    for index, step in enumerate(path[:-1]):
-        inner = _get(data, [step])
-        if not isinstance(inner, (dict, list)):
-            inner = [] if isinstance(path[index + 1], int) else {}
-            _put(data, step, inner)
-        data = inner
-    _put(data, path[-1], value)
-
-
-def _put(data: Any, step: str | int, value: Any) -> None:
-    if isinstance(data, list) and isinstance(step, int):
-        if step < len(data):
-            data[step] = value
-        else:
-            data.append(value)
-    elif isinstance(data, dict):
-        data[step] = value
+def growth(change: Change) -> int:
+    """Estimate by how many bytes a change makes the metadata larger at most; 0: it does not."""
+    if change["type"] in ("delete", "remove"):
+        return 0
+    key = len(change.get("key", "").encode())
+    return len(_json.dump_bytes(change["value"])) + key + 32 + 4 * key  # a path makes objects on its way

@@ -7,6 +7,9 @@ branches may come to their changes in another order than before.
 
 from typing import Any
 
+from triggerdev import _json
+from triggerdev._metadata import MAX_BYTES
+from triggerdev.errors import PayloadError
 from triggerdev.worker.executor import metadata
 from triggerdev.worker.executor.record import Record
 
@@ -14,7 +17,17 @@ from triggerdev.worker.executor.record import Record
 class OwnMetadata:
     """The copy. `touches` grows when it may have changed; `unrecorded`: what was seen first, until sent."""
 
-    __slots__ = ("_asking", "_data", "_moment", "_record", "_shown", "_since", "touches", "unrecorded")
+    __slots__ = (
+        "_asking",
+        "_data",
+        "_moment",
+        "_record",
+        "_shown",
+        "_since",
+        "_size",
+        "touches",
+        "unrecorded",
+    )
 
     def __init__(self, record: Record) -> None:
         self.touches = 0
@@ -25,6 +38,7 @@ class OwnMetadata:
         self._shown = -1
         self._asking = 0
         self._since: list[tuple[int, dict[str, Any]]] = []
+        self._size: int | None = None  # as JSON, at most; None: not known
 
     @property
     def is_used(self) -> bool:
@@ -58,10 +72,10 @@ class OwnMetadata:
         self._asking -= 1
 
     def apply(self, change: dict[str, Any], moment: int) -> None:
-        """Apply a change, unless what is shown has it already."""
+        """Apply a change, unless what is shown has it already. Raises PayloadError if that is too large."""
         if moment <= self._shown or self._data is None:
             return
-        metadata.apply(self._data, change)
+        self._data = self._changed(self._data, change)
         self.touches += 1
         if self._asking or self._record.is_ahead:  # a state may still come that does not have it
             self._since.append((moment, change))
@@ -73,11 +87,31 @@ class OwnMetadata:
         if moment <= self._shown:
             return
         self._shown = moment
+        self._size = None
         self._data = metadata.copy(data)
         self._since = [(at, change) for at, change in self._since if at > moment]
         for _, change in self._since:
             metadata.apply(self._data, change)
         self.touches += 1
+
+    def _changed(self, data: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
+        """Apply a change, in place where it surely fits: measuring each time would cost too much."""
+        growth = metadata.growth(change)
+        if not growth or (self._size is not None and self._size + growth <= MAX_BYTES):
+            metadata.apply(data, change)
+            self._size = None if self._size is None else self._size + growth
+            return data
+        after = metadata.copy(data)
+        metadata.apply(after, change)
+        size = len(_json.dump_bytes(after))
+        if size > MAX_BYTES:
+            raise PayloadError(
+                f"metadata {change.get('key', 'replace')!r:.100}: with this change all metadata of the run"
+                f" would be {size:,} bytes as JSON; {MAX_BYTES:,} (256 KB) are allowed. Store the data"
+                " elsewhere, such as in the task's output, and keep a reference here."
+            )
+        self._size = size
+        return after
 
     def snapshot(self) -> dict[str, Any]:
         """Copy the state as the run sees it."""

@@ -70,7 +70,6 @@ class AttemptSession(RunSession):
         self._context: Context | None = None
         self._own = OwnMetadata(self.record)
         self._changes = metadata.Changes()
-        self._flushed_at = 0.0
         self._lines: dict[tuple[str, int], LineBuffer] = {}
         self._used_before = start.get("usage_ms") or 0
         self._used_ms = 0.0
@@ -239,7 +238,6 @@ class AttemptSession(RunSession):
     async def flush_metadata(self) -> None:
         self.operating_node()
         self._refuse_if_over()
-        self._flushed_at = time.monotonic()
         node = self.node()
         flushed = self.record.take(f"{node.path}:m{node.changes}")
         if flushed is not None:
@@ -280,17 +278,14 @@ class AttemptSession(RunSession):
         if not self._own.is_used and "metadata" in message:
             self.start["metadata"] = message["metadata"]
 
+    @abstractmethod
     def changes_waiting(self) -> None:
-        """React to buffered metadata changes: send them if the last ones went a second ago."""
-        now = time.monotonic()
-        if now - self._flushed_at >= 1.0:
-            self.send_changes()
+        """React to buffered metadata changes: have them sent in a second, with those that come until then."""
 
     def send_changes(self) -> None:
         """Send buffered metadata changes; later messages of the run are handled after them."""
         if not self._changes and self._own.unrecorded is None:
             return
-        self._flushed_at = time.monotonic()
         for op_id, args in self._take_changes():
             self.post(op_id, protocol.METADATA, args)
 

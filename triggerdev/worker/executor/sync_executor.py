@@ -14,14 +14,20 @@ from triggerdev.worker.executor.project import BlockingChannel, Project
 from triggerdev.worker.executor.session import cannot_start
 from triggerdev.worker.executor.sync_session import SyncSession
 
+FLUSH_SECONDS = 1.0
+
 
 class SyncExecutor:
-    """Executes one plain function at a time; between its operations it blocks on the channel."""
+    """Executes one plain function at a time; between its operations it blocks on the channel.
+
+    `flush_seconds`: how long metadata changes may wait for others.
+    """
 
     def __init__(self, project: Project, channel: BlockingChannel) -> None:
         self.project = project
         self.channel = channel
         self.sink = LogSink(channel)
+        self.flush_seconds = FLUSH_SECONDS
         self._numbers = itertools.count(1)
         self._session: SyncSession | None = None
         http.use_worker_settings(project.settings.get("api_url"), project.settings.get("api_key"))

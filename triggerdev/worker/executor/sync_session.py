@@ -1,11 +1,11 @@
 """An attempt whose function is plain: it blocks on its channel, and signals interrupt only user code."""
 
 import asyncio
+import contextlib
 import contextvars
 import inspect
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from triggerdev import errors
@@ -39,6 +39,8 @@ class SyncSession(AttemptSession):
         self._is_receiving = False
         self._interruption: errors.RunSignal | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._sending = threading.RLock()  # changes of metadata are sent by this thread or by a timer's
+        self._flush_timer: threading.Timer | None = None
 
     def node(self) -> Node:
         session, node = _NODE.get(_NOWHERE)
@@ -86,7 +88,7 @@ class SyncSession(AttemptSession):
         with self._user_code():
             return work()
 
-    @contextmanager
+    @contextlib.contextmanager
     def _framework(self) -> Iterator[None]:
         """Keep interruptions out of a with block; one that came meanwhile is raised after it."""
         if threading.get_ident() != self._thread:
@@ -100,7 +102,7 @@ class SyncSession(AttemptSession):
             if previous:
                 self._raise_interruption()
 
-    @contextmanager
+    @contextlib.contextmanager
     def _user_code(self) -> Iterator[None]:
         """Let interruptions be raised in a with block."""
         previous, self._in_user_code = self._in_user_code, True
@@ -133,8 +135,29 @@ class SyncSession(AttemptSession):
             super().log(level, message, data)
 
     def change_metadata(self, scope: MetadataScope, change: dict[str, Any]) -> None:
-        with self._framework():
+        with self._framework(), self._sending:
             super().change_metadata(scope, change)
+
+    def send_changes(self) -> None:
+        with self._sending:
+            super().send_changes()
+
+    def _take_changes(self) -> list[tuple[str, dict[str, Any]]]:
+        with self._sending:  # not before a timer's thread has sent what it has taken
+            return super()._take_changes()
+
+    def changes_waiting(self) -> None:
+        """Have a thread send what has gathered in a while: this one may compute for hours."""
+        if self._flush_timer is None:
+            self._flush_timer = threading.Timer(self._executor.flush_seconds, self._flush_later)
+            self._flush_timer.daemon = True
+            self._flush_timer.start()
+
+    def _flush_later(self) -> None:
+        with self._sending, contextlib.suppress(OSError):  # the other side is gone: the process ends, too
+            self._flush_timer = None
+            if not self.ended and self.signal is None:
+                self.send_changes()
 
     def write(self, stream: str, text: str) -> None:
         with self._framework():
@@ -195,7 +218,10 @@ class SyncSession(AttemptSession):
         return self._loop
 
     def close(self) -> None:
-        """Close the loop that async hooks ran on."""
+        """Close the loop that async hooks ran on, and send no more changes."""
+        with self._sending:
+            if self._flush_timer is not None:
+                self._flush_timer.cancel()
         if self._loop is not None:
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
             self._loop.close()
