@@ -12,6 +12,7 @@ from tests.build.support import Project
 from triggerdev import errors
 from triggerdev.build import dependencies, minify, source
 from triggerdev.build.deploy_plan import python_version
+from triggerdev.build.plan import PlanLayer
 
 LOCK = """
 version = 1
@@ -239,3 +240,46 @@ def test_minify_is_switched_on_by_the_config(project: Project) -> None:
     project.config("[build]\nminify = true\n")
     copied = project.plan().build_dir / "layers/source/app/trigger/more.py"
     assert copied.read_text() == "\nx = 1\n"
+
+
+def dependencies_layer(project: Project) -> PlanLayer:
+    return project.plan().plan.layer("dependencies")
+
+
+def test_dependencies_are_files_unless_something_above_is_executed(project: Project) -> None:
+    project.write("requirements.txt", "httpx==0.28.1\n")
+    plan = project.plan().plan
+    assert plan.layer("dependencies").kind == "wheels"
+    assert [layer.id for layer in plan.executed] == ["base"]
+    assert [layer.id for layer in plan.appended] == ["dependencies", "runtime", "source"]
+    project.extension('context.add_layer({"id": "made", "commands": ["make"]})')
+    plan = project.plan().plan
+    assert plan.layer("dependencies").kind == "dependencies"
+    assert [layer.id for layer in plan.executed] == ["base", "dependencies", "runtime", "made"]
+    assert [layer.id for layer in plan.appended] == ["source"]
+
+
+def test_commands_below_leave_dependencies_files(project: Project) -> None:
+    project.extension('context.add_layer({"id": "made", "commands": ["make"], "placement": "base"})')
+    plan = project.plan().plan
+    assert plan.layer("dependencies").kind == "wheels"
+    assert [layer.id for layer in plan.executed] == ["base", "made"]
+
+
+def test_packages_without_wheels_are_installed_in_the_image(project: Project) -> None:
+    project.write("pyproject.toml", PYPROJECT)
+    project.write("uv.lock", LOCK)
+    assert dependencies.find(project.root, []).source_only == ("idna",)
+    assert dependencies_layer(project).kind == "dependencies"
+    wheel = '[{ url = "https://example.com/idna-3.10-py3-none-any.whl" }]'
+    source = 'source = { registry = "https://pypi.org/simple" }\n'
+    project.write("uv.lock", LOCK.replace(source, f"{source}wheels = {wheel}\n"))
+    assert dependencies_layer(project).kind == "wheels"
+
+
+def test_the_version_of_python_is_part_of_what_wheels_are(project: Project) -> None:
+    keys = set()
+    for runtime in ("python-3.11", "python-3.12"):
+        project.config(f'runtime = "{runtime}"\n[build]\nbase_image = "python:3-slim"\n')
+        keys.add(dependencies_layer(project).key)
+    assert len(keys) == 2

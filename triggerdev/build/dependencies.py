@@ -27,12 +27,14 @@ class Dependencies:
     `kind` is "uv.lock", "pyproject.toml", "requirements.txt", "config" or "none"; `inputs` are files that the
     installation reads and the image does not keep; `requirements` is for people; `names` are the normalised
     names of the distributions, all of them when `complete`, else without what they depend on themselves.
+    `source_only` are those known to have no wheels, so that they are compiled in the image.
     """
 
     kind: str
     inputs: tuple[FileEntry, ...] = ()
     requirements: tuple[str, ...] = ()
     names: frozenset[str] = frozenset()
+    source_only: tuple[str, ...] = ()
     complete: bool = False
     requires_python: str | None = None
 
@@ -90,12 +92,22 @@ def _from_lock(root: Path, project: dict[str, Any] | None) -> Dependencies:
     entries = [files.read(root / name, f"{FOLDER}/{name}", name) for name in ("pyproject.toml", "uv.lock")]
     pins = sorted(f"{each['name']}=={each['version']}" for each in foreign if "version" in each)
     names = frozenset(tokens.normalise_distribution(each["name"]) for each in foreign)
-    return Dependencies("uv.lock", tuple(entries), tuple(pins), names, True, _requires_python(project))
+    without = tuple(
+        sorted(each["name"] for each in foreign if not each.get("wheels") and _is_distributed(each))
+    )
+    return Dependencies(
+        "uv.lock", tuple(entries), tuple(pins), names, without, True, _requires_python(project)
+    )
 
 
 def _is_own(package: dict[str, Any]) -> bool:
     source = package.get("source", {})
     return isinstance(source, dict) and "." in (source.get("editable"), source.get("virtual"))
+
+
+def _is_distributed(package: dict[str, Any]) -> bool:
+    """Tell whether a package is there to be installed: not this one, and no group of dependencies only."""
+    return package["name"] != OURS and "virtual" not in package.get("source", {})
 
 
 def _from_pyproject(project: dict[str, Any]) -> Dependencies:
@@ -109,7 +121,7 @@ def _from_pyproject(project: dict[str, Any]) -> Dependencies:
         raise errors.BuildError("project.dependencies of pyproject.toml must be a list of requirements")
     found = _from_list("pyproject.toml", listed, "project.dependencies of pyproject.toml")
     return Dependencies(
-        found.kind, found.inputs, found.requirements, found.names, False, _requires_python(project)
+        found.kind, found.inputs, found.requirements, found.names, requires_python=_requires_python(project)
     )
 
 

@@ -92,7 +92,8 @@ def _check_runtime(loaded: LoadedConfig) -> None:
 def _parts(loaded: LoadedConfig, outcome: hooks.BuildOutcome) -> Parts:
     build = loaded.config.build
     found = dependencies.find(loaded.root, build.dependencies)
-    base = build.base_image or f"python:{python_version(loaded.config.runtime, found)}-slim-bookworm"
+    python = python_version(loaded.config.runtime, found)
+    base = build.base_image or f"python:{python}-slim-bookworm"
     return Parts(
         loaded.config.runtime,
         base,
@@ -101,6 +102,7 @@ def _parts(loaded: LoadedConfig, outcome: hooks.BuildOutcome) -> Parts:
         source.runtime_files(),
         outcome.source,
         tuple(sorted(build.secrets)),
+        python,
     )
 
 
@@ -221,6 +223,7 @@ _PLACES = {
     "apt": "packages of all extensions in one layer, as they change rarely",
     "instructions": "raw instructions run as root, after the system packages",
     "dependencies": "after the system packages, which building them may need",
+    "wheels": "after the system packages; uv installs them on this machine, as nothing above executes",
     "commands": "layers that execute commands come before those with files only",
     "files": "only files: nothing is executed again when it changes",
 }

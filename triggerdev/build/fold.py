@@ -24,7 +24,7 @@ from triggerdev import errors
 from triggerdev.build import files, keys, scripts, tokens
 from triggerdev.build.dependencies import requirements_file
 from triggerdev.build.layers import requirement
-from triggerdev.build.plan import CORE, EXECUTED, Contribution, ImagePlan, Parts, PlanLayer
+from triggerdev.build.plan import CORE, EXECUTED, STACKED, Contribution, ImagePlan, Parts, PlanLayer
 from triggerdev.build.source import RUNTIME_REQUIREMENTS
 
 APT = "apt-get"
@@ -37,16 +37,19 @@ def fold(parts: Parts, contributions: Sequence[Contribution]) -> ImagePlan:
     Raises BuildError for two layers of one id, two versions of one package, and two files in one place.
     """
     _check_ids(contributions)
+    above = [
+        PlanLayer("runtime", CORE, "files", files=parts.runtime_files),
+        *_placed(contributions, "dependencies"),
+        *sorted(_placed(contributions, "app"), key=lambda layer: not layer.commands),
+        PlanLayer("source", CORE, "files", files=parts.source),
+    ]
     layers = [
         PlanLayer("base", CORE, "base"),
         *_apt(contributions),
         *_instructions(contributions),
         *_placed(contributions, "base"),
-        _dependencies(parts, contributions),
-        PlanLayer("runtime", CORE, "files", files=parts.runtime_files),
-        *_placed(contributions, "dependencies"),
-        *sorted(_placed(contributions, "app"), key=lambda layer: not layer.commands),
-        PlanLayer("source", CORE, "files", files=parts.source),
+        _dependencies(parts, contributions, any(layer.kind in EXECUTED for layer in above)),
+        *above,
     ]
     kept = files.without_collisions([(f"layer {layer.id}", layer.files) for layer in layers])
     settled = [replace(layer, files=entries) for layer, entries in zip(layers, kept, strict=True)]
@@ -131,7 +134,8 @@ def _placed(contributions: Sequence[Contribution], placement: str) -> Iterator[P
         )
 
 
-def _dependencies(parts: Parts, contributions: Sequence[Contribution]) -> PlanLayer:
+def _dependencies(parts: Parts, contributions: Sequence[Contribution], wanted_above: bool) -> PlanLayer:
+    """Make the layer of Python dependencies, executed if commands above want them or some are compiled."""
     found = parts.dependencies
     pins: dict[str, tuple[str, str]] = {}
     for each in contributions:
@@ -149,11 +153,12 @@ def _dependencies(parts: Parts, contributions: Sequence[Contribution]) -> PlanLa
     return PlanLayer(
         "dependencies",
         CORE,
-        "dependencies",
+        "dependencies" if wanted_above or found.source_only else "wheels",
         packages=tuple(sorted({*found.requirements, *lines})),
         inputs=(*found.inputs, runtime),
         secrets=parts.secrets,
         script=scripts.shell("uv", [scripts.UV_VERSION]) if locked else scripts.shell("pip"),
+        python=parts.python,
     )
 
 
@@ -162,7 +167,7 @@ def _keyed(layers: Sequence[PlanLayer], parts: Parts) -> Iterator[PlanLayer]:
     below = ""
     for layer in layers:
         document = _document(layer, parts)
-        if layer.kind in EXECUTED:
+        if layer.kind in STACKED:
             document["below"] = below
         own = keys.key(document)
         below = keys.chained(below, own)
@@ -173,7 +178,9 @@ def _document(layer: PlanLayer, parts: Parts) -> dict[str, Any]:
     if layer.kind == "base":
         return {"base": parts.base, "platforms": sorted(parts.platforms)}
     document: dict[str, Any] = {"kind": layer.kind, "files": keys.described(layer.files)}
-    if layer.kind in EXECUTED:
+    if layer.kind == "wheels":
+        document |= {"inputs": keys.described(layer.inputs), "python": layer.python}
+    elif layer.kind in EXECUTED:
         document |= {
             "inputs": keys.described(layer.inputs),
             "instructions": list(layer.instructions),

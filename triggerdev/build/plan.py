@@ -7,9 +7,11 @@ from triggerdev.build.dependencies import Dependencies
 from triggerdev.build.files import FileEntry
 from triggerdev.build.layers import BuildLayer
 
-Kind = Literal["base", "apt", "instructions", "dependencies", "files", "commands"]
+Kind = Literal["base", "apt", "instructions", "dependencies", "wheels", "files", "commands"]
 EXECUTED: frozenset[Kind] = frozenset({"apt", "instructions", "dependencies", "commands"})
-"""Kinds whose layers come from running something, so that what lies below is part of what they are."""
+"""Kinds whose layers come from running something in the image."""
+STACKED = EXECUTED | {"wheels"}
+"""Kinds for which what lies below is part of what they are; wheels find their interpreter there."""
 
 CORE = "triggerdev"
 """Who adds the layers that no extension adds."""
@@ -35,6 +37,7 @@ class Parts:
     runtime_files: tuple[FileEntry, ...]
     source: tuple[FileEntry, ...]
     secrets: tuple[str, ...] = ()
+    python: str = "3.12"
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ class PlanLayer:
 
     `files` stay in the image; `inputs` are only there while the layer is built. `env` holds variables of that
     moment, `secrets` the names of those that are mounted, `variables` names of those kept by the server.
+    Python dependencies are "wheels" when uv can install them on this machine as files, else "dependencies",
+    which `script` installs in the image; `python` is the version that they are for.
     `size` is in bytes, None where only building tells.
     """
 
@@ -59,11 +64,12 @@ class PlanLayer:
     secrets: tuple[str, ...] = ()
     variables: tuple[str, ...] = ()
     script: tuple[str, ...] = ()
+    python: str = ""
 
     @property
     def size(self) -> int | None:
         """Bytes of the layer's files; None if it has other content, too."""
-        if self.kind in ("base", "apt", "instructions", "dependencies"):
+        if self.kind in ("base", "apt", "instructions", "dependencies", "wheels"):
             return None
         return sum(entry.size for entry in self.files)
 
@@ -76,6 +82,17 @@ class ImagePlan:
     base: str
     platforms: tuple[str, ...]
     layers: tuple[PlanLayer, ...]
+
+    @property
+    def executed(self) -> tuple[PlanLayer, ...]:
+        """Give the base and all layers up to the last one that executes something."""
+        last = max(index for index, layer in enumerate(self.layers) if index == 0 or layer.kind in EXECUTED)
+        return self.layers[: last + 1]
+
+    @property
+    def appended(self) -> tuple[PlanLayer, ...]:
+        """Give the layers above those, which are made of files only."""
+        return self.layers[len(self.executed) :]
 
     def layer(self, layer_id: str) -> PlanLayer:
         """Give the layer of an id; raises KeyError if there is none."""

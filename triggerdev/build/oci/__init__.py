@@ -9,5 +9,6 @@ Nothing here knows docker, a project or its configuration; import-linter holds t
     store.py       blobs and layers in the user's cache folder
     image.py       config and manifest on top of a base
     layout.py      OCI layouts on disk
+    contents.py    looking for files in layers
     archive.py     a tar for `docker load` and `podman load`
 """

@@ -2,6 +2,7 @@
 
     blobs/sha256/<hex>    what a digest is of; written beside and renamed, so it is whole or absent
     layers/<key>.json     which blob a content key became, and its diff id
+    facts/<key>.json      what takes long to find out
     partial/              what is being written
 
 Nothing here is needed for good: whatever is deleted is made again.
@@ -11,12 +12,13 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from triggerdev import errors
 from triggerdev.build.oci.model import Descriptor, Layer, checked_digest
@@ -144,15 +146,32 @@ class BlobStore:
 
     def remember(self, layer: Layer) -> None:
         """Keep what a content key became."""
-        value = {"diff_id": layer.diff_id, "blob": layer.blob.as_json()}
-        with self.partial() as file:
-            file.write(json.dumps(value, sort_keys=True).encode())
-            file.flush()
-            self._layers.mkdir(parents=True, exist_ok=True)
-            Path(file.name).replace(self._record(layer.key))
+        self._put(self._record(layer.key), {"diff_id": layer.diff_id, "blob": layer.blob.as_json()})
 
     def _record(self, key: str) -> Path:
         return self._layers / f"{hashlib.sha256(key.encode()).hexdigest()}.json"
+
+    def fact(self, key: str) -> dict[str, Any] | None:
+        """Give what was noted under a key, None if nothing was or if it cannot be read."""
+        try:
+            value = json.loads(self._fact(key).read_bytes())
+        except (OSError, ValueError):
+            return None
+        return value if isinstance(value, dict) else None
+
+    def note(self, key: str, value: dict[str, Any]) -> None:
+        """Keep small data that takes long to find out, such as where an image has its Python."""
+        self._put(self._fact(key), value)
+
+    def _fact(self, key: str) -> Path:
+        return self.folder / "facts" / f"{hashlib.sha256(key.encode()).hexdigest()}.json"
+
+    def _put(self, path: Path, value: dict[str, Any]) -> None:
+        with self.partial() as file:
+            file.write(json.dumps(value, sort_keys=True).encode())
+            file.flush()
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Path(file.name).replace(path)
 
     def prune(self, limit: int = LIMIT) -> int:
         """Delete what was not used for longest until `limit` bytes are left; gives the bytes freed.
@@ -172,8 +191,8 @@ class BlobStore:
             path.unlink(missing_ok=True)
             freed += state.st_size
         for path in (self.folder / "partial").glob("*"):
-            if path.stat().st_mtime < newest:
-                path.unlink(missing_ok=True)  # its writer was killed
+            if path.stat().st_mtime < newest:  # its writer was killed
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         return freed
 
     @contextmanager
