@@ -175,6 +175,8 @@ def test_runs_list_turns_pages_up_to_its_limit_and_filters(server: StubServer, c
     result = cli(
         *("runs", "list", "--limit", "120", "--status", "failed", "--status", "timed out"),
         *("--task", "hello", "--tag", "x", "--queue", "q", "--since", "2025-01-01", "--json"),
+        *("--version", "20250101.1", "--machine", "micro", "--batch", "batch_1", "--schedule", "sched_1"),
+        *("--no-test", "--until", "2025-01-02"),
     )
     assert [run["id"] for run in result.json["runs"]] == [f"run_{n}" for n in range(120)]
     first, second = server.requests
@@ -183,7 +185,13 @@ def test_runs_list_turns_pages_up_to_its_limit_and_filters(server: StubServer, c
         "filter[taskIdentifier]": "hello",
         "filter[tag]": "x",
         "filter[queue]": "q",
+        "filter[version]": "20250101.1",
+        "filter[machine]": "micro",
+        "filter[batch]": "batch_1",
+        "filter[schedule]": "sched_1",
+        "filter[isTest]": "false",
         "filter[createdAt][from]": "1735689600000",
+        "filter[createdAt][to]": "1735776000000",
         "page[size]": "100",
     }
     assert (second.query["page[after]"], second.query["page[size]"]) == ("c1", "20")

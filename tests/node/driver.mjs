@@ -248,6 +248,69 @@ const steps = {
     await assert.rejects(schedules.del(report.id), (error) => error.status === 422);
   },
 
+  async debounce() {
+    const debounce = { key: mark, delay: "1s", mode: "trailing" };
+    const first = await tasks.trigger("process-data", payload(1), { debounce });
+    const second = await tasks.trigger("process-data", payload(2), { debounce });
+    assert.equal(second.id, first.id);
+    assert.deepEqual((await runs.poll(first.id, POLL)).output, { processed: 2 });
+    await assert.rejects(
+      tasks.trigger("process-data", {}, { debounce: { key: "k", delay: "5s", maxDelay: "5s" } }),
+      (error) => error.status === 422 && /must be longer/.test(error.message),
+    );
+  },
+
+  async subscribeToRun() {
+    const handle = await tasks.trigger("process-data", payload(2), { delay: "1s", tags: [mark], metadata: { a: 1 } });
+    const seen = [];
+    for await (const run of runs.subscribeToRun(handle.id)) seen.push(run);
+    assert.equal(seen[0].status, "DELAYED");
+    const last = seen.at(-1);
+    assert.equal(last.status, "COMPLETED");
+    assert.deepEqual([last.output, last.payload, last.metadata], [{ processed: 2 }, payload(2), { a: 1 }]);
+    assert.deepEqual(last.tags, [mark]);
+    assert.ok(last.isCompleted && last.finishedAt instanceof Date);
+    await auth.withAuth({ accessToken: handle.publicAccessToken }, async () => {
+      for await (const run of runs.subscribeToRun(handle.id, { skipColumns: ["payload"] })) {
+        assert.equal(run.payload, undefined);
+        assert.deepEqual(run.output, { processed: 2 });
+      }
+    });
+    const failed = await tasks.trigger("child-task", { data: "boom" }, { maxAttempts: 1 });
+    for await (const run of runs.subscribeToRun(failed)) seen.push(run);
+    assert.equal(seen.at(-1).status, "FAILED");
+    assert.equal(seen.at(-1).error.message, "boom");
+  },
+
+  async subscribeToRunsWithTag() {
+    const tags = [`${mark}_sub`, 'quoted "tag"'];
+    const before = await tasks.trigger("process-data", payload(1), { tags });
+    await runs.poll(before.id, POLL);
+    await tasks.trigger("process-data", payload(9), { tags: tags[0] });
+    const ended = [];
+    for await (const run of runs.subscribeToRunsWithTag(tags, { createdAt: "1h", skipColumns: ["metadata"] })) {
+      assert.deepEqual([...run.tags].sort(), [...tags].sort());
+      if (run.isCompleted) ended.push(run.id);
+      if (ended.length === 1) ended.push((await tasks.trigger("process-data", payload(2), { tags })).id);
+      if (ended.length === 3) break;
+    }
+    assert.deepEqual(ended, [before.id, ended[1], ended[1]]);
+  },
+
+  async subscribeToBatch() {
+    const handle = await batch.trigger([
+      { id: "process-data", payload: payload(1) },
+      { id: "child-task", payload: { data: "x" } },
+      { id: "process-data", payload: payload(3), options: { delay: "1s" } },
+    ]);
+    const outputs = new Map();
+    for await (const run of runs.subscribeToBatch(handle.batchId)) {
+      if (run.isCompleted) outputs.set(run.id, run.output.processed);
+      if (outputs.size === 3) break;
+    }
+    assert.deepEqual([...outputs.values()].sort(), [1, 3, "x"]);
+  },
+
   // Needs a worker that executes durable waits; not among the steps that run by default.
   async waits() {
     const short = { seconds: 0.05, minutes: 0.001, hours: 0.00002, days: 0.000001, until_seconds: 0.05 };

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.node
 
 STEPS = """
     trigger batch largeBatch mixedBatch retrieve list cancel replay failing unknown idempotency largePayload
-    publicTokens waitTokens schedules waits
+    publicTokens waitTokens schedules debounce subscribeToRun subscribeToRunsWithTag subscribeToBatch waits
 """.split()  # noqa: SIM905 - a list of words reads better
 
 

@@ -7,6 +7,7 @@ from tests.engine.kit import DAY, HOUR, MINUTE, SECOND, EngineKit, item, task
 from tests.postgres.busy import BusyWorker, Ledger
 from triggerdev.engine import sharing
 from triggerdev.engine.model import ScheduleOptions, Status
+from triggerdev.server.subscriptions import Subscriptions, Tagged
 
 Pair = tuple[EngineKit, EngineKit]
 
@@ -103,6 +104,31 @@ async def test_a_long_poll_sees_what_happens_on_the_other_server(pair: Pair) -> 
     await first.worker.ok(run)
     assert (await polling).run.status is Status.COMPLETED
     assert loop.time() - began < sharing.LOOK_AGAIN_SECONDS
+
+
+async def test_who_follows_runs_hears_of_those_of_the_other_server(pair: Pair) -> None:
+    first, second = pair
+    await without_room(second)
+    followed = Tagged(("vip",), first.clock.now())
+    subscription, runs = await Subscriptions().begin(second.engine, "key", followed)
+    assert runs == []
+    run = await first.start("job", None, tags=["vip"])
+    seen: list[Status] = []
+    while Status.COMPLETED not in seen:
+        news = await subscription.changes(second.engine, subscription.offset, 30)
+        assert [each.id for each in news] == [run]
+        seen += [each.status for each in news]
+        if Status.EXECUTING in seen and Status.COMPLETED not in seen:
+            await first.worker.ok(run)
+
+
+async def test_one_debounce_key_gives_one_run(pair: Pair) -> None:
+    debounce = {"key": "k", "delay": "1m", "mode": "trailing"}
+    runs = await asyncio.gather(
+        *(kit.trigger("job", n, debounce=debounce) for n in range(50) for kit in pair)
+    )
+    assert len(set(runs)) == 1
+    assert pair[0].query("SELECT count(*) FROM runs") == [(1,)]
 
 
 async def test_a_run_triggered_on_a_server_without_workers_starts_on_the_other(pair: Pair) -> None:

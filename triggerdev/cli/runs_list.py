@@ -19,8 +19,20 @@ def list_runs(
     task: Annotated[list[str] | None, typer.Option("--task", "-t", help="Repeatable.")] = None,
     tag: Annotated[list[str] | None, typer.Option("--tag", help="Repeatable.")] = None,
     queue: Annotated[list[str] | None, typer.Option("--queue", help="Repeatable.")] = None,
+    version: Annotated[
+        list[str] | None, typer.Option("--version", help="That executed it; repeatable.")
+    ] = None,
+    machine: Annotated[list[str] | None, typer.Option("--machine", help="A preset; repeatable.")] = None,
+    batch: Annotated[str | None, typer.Option("--batch", help="Runs of this batch.")] = None,
+    schedule: Annotated[str | None, typer.Option("--schedule", help="Runs of this schedule.")] = None,
+    test: Annotated[
+        bool | None, typer.Option("--test/--no-test", help="Test runs only, or none of them.")
+    ] = None,
     since: Annotated[
         str | None, typer.Option(metavar="TIME", help="Created within 1h, 2d, or after an ISO date.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Created 1h, 2d ago, or before an ISO date.")
     ] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000)] = 25,
     api_url: options.ApiUrl = None,
@@ -35,7 +47,13 @@ def list_runs(
         "filter[taskIdentifier]": ",".join(task or []),
         "filter[tag]": ",".join(tag or []),
         "filter[queue]": ",".join(queue or []),
-        "filter[createdAt][from]": str(_since_ms(since)) if since else "",
+        "filter[version]": ",".join(version or []),
+        "filter[machine]": ",".join(machine or []),
+        "filter[batch]": batch or "",
+        "filter[schedule]": schedule or "",
+        "filter[isTest]": "" if test is None else str(test).lower(),
+        "filter[createdAt][from]": str(_time_ms("--since", since)) if since else "",
+        "filter[createdAt][to]": str(_time_ms("--until", until)) if until else "",
     }
     out = Output(json)
     with Api(project.find_server(api_url, config)) as api:
@@ -79,13 +97,13 @@ def _status(text: str) -> str:
     raise errors.UsageError(f"--status {text!r} is none of {', '.join(names).lower()}.{hint}")
 
 
-def _since_ms(text: str) -> int:
+def _time_ms(option: str, text: str) -> int:
     ago = _durations.parse_duration_ms(text)
     if ago is not None:
         return int(time.time() * 1000) - ago
     moment = _durations.parse_instant_ms(text)
     if moment is None:
         raise errors.UsageError(
-            f"--since {text!r}: give a duration such as 30m, 2d, or a date as 2025-01-31."
+            f"{option} {text!r}: give a duration such as 30m, 2d, or a date as 2025-01-31."
         )
     return moment

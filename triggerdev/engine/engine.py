@@ -5,7 +5,7 @@ import concurrent.futures
 import logging
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
 from triggerdev.engine import answers
@@ -51,7 +51,7 @@ from triggerdev.engine.sharing import LOOK_AGAIN_SECONDS, POLL_SECONDS, Sharing,
 from triggerdev.engine.store.protocol import Store, Tx
 from triggerdev.engine.store.shared import RepeatError, SharedStore
 from triggerdev.engine.tasks import TaskTable
-from triggerdev.engine.watch import Watch
+from triggerdev.engine.watch import Feed, Watch
 from triggerdev.protocol import Manifest, TaskInfo
 
 T = TypeVar("T")
@@ -244,8 +244,13 @@ class Engine:
     async def retrieve_run(self, run_id: str) -> RunDetail:
         return await self._read(lambda ctx: answers.detail(ctx, run_id))
 
-    async def wait_run(self, run_id: str, *, since_rev: int, timeout: float) -> RunDetail:
-        """Retrieve a run once it has changed since a `rev` or is final, at the latest after `timeout` s."""
+    async def wait_run(
+        self, run_id: str, *, since_rev: int, timeout: float, until_final: bool = True
+    ) -> RunDetail:
+        """Retrieve a run once it has changed since a `rev`, at the latest after `timeout` s.
+
+        One that is final is not waited for, unless `until_final` is false: its tags can still change.
+        """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
         while True:
@@ -256,10 +261,29 @@ class Engine:
                 self._runs.disarm(run_id, armed)
                 raise
             left = deadline - loop.time()
-            if detail.run.status.is_final or detail.run.rev > since_rev or left <= 0:
+            is_over = until_final and detail.run.status.is_final
+            if is_over or detail.run.rev > since_rev or left <= 0:
                 self._runs.disarm(run_id, armed)
                 return detail
             await self._runs.wait(run_id, armed, min(left, self._trust))
+
+    async def retrieve_runs(self, ids: Collection[str]) -> dict[str, Run]:
+        """Retrieve the runs of these ids that exist, without their relatives."""
+        return await self._read(lambda ctx: ctx.tx.get_runs(ids))
+
+    def open_feed(self) -> Feed:
+        """Begin to note every run that changes, here or on another server; to be closed with `close_feed`."""
+        return self._runs.open_feed()
+
+    def close_feed(self, feed: Feed) -> None:
+        self._runs.close_feed(feed)
+
+    async def wait_feed(self, feed: Feed, runs: Collection[str], timeout: float) -> None:
+        """Wait until a feed has news, at most `timeout` seconds; `runs` says whose are waited for.
+
+        On a store of several servers it is also worth a look when this returns early without news.
+        """
+        await feed.wait(min(timeout, self._trust))
 
     async def list_runs(
         self, where: RunFilter, *, size: int = 25, after: str | None = None, before: str | None = None

@@ -2,16 +2,62 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+
+_MOST_KEPT = 10_000
+
+
+class Feed:
+    """The keys that have changed since they were last taken, for who wants to know of all of them."""
+
+    def __init__(self) -> None:
+        self._keys: set[str] | None = set()
+        self._news = asyncio.Event()
+
+    def note(self, keys: Iterable[str]) -> None:
+        if self._keys is not None:
+            self._keys.update(keys)
+            if len(self._keys) > _MOST_KEPT:
+                self._keys = None
+        self._news.set()
+
+    def note_all(self) -> None:
+        self._keys = None
+        self._news.set()
+
+    def take(self) -> set[str] | None:
+        """Take the keys that have changed; None: any may have."""
+        keys, self._keys = self._keys, set()
+        self._news.clear()
+        return keys
+
+    async def wait(self, timeout: float) -> None:
+        """Wait until there is something to take, at most so many seconds."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._news.wait(), timeout)
 
 
 class Watch:
-    """Futures by key; `notify` resolves those of the keys that changed."""
+    """Futures by key; `notify` resolves those of the keys that changed. Feeds hear of every key."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, set[asyncio.Future[None]]] = {}
+        self._feeds: set[Feed] = set()
 
-    def notify(self, keys: Iterable[str]) -> None:
+    def open_feed(self) -> Feed:
+        feed = Feed()
+        self._feeds.add(feed)
+        return feed
+
+    def close_feed(self, feed: Feed) -> None:
+        self._feeds.discard(feed)
+
+    def notify(self, keys: Collection[str]) -> None:
+        for feed in self._feeds:
+            feed.note(keys)
+        self._wake(keys)
+
+    def _wake(self, keys: Iterable[str]) -> None:
         if not self._waiting:
             return
         for key in keys:
@@ -21,7 +67,9 @@ class Watch:
 
     def notify_all(self) -> None:
         """Resolve the futures of every key: anything may have changed."""
-        self.notify(list(self._waiting))
+        for feed in self._feeds:
+            feed.note_all()
+        self._wake(list(self._waiting))
 
     def arm(self, key: str) -> "asyncio.Future[None]":
         """Start to listen; do it before reading, so that no change falls between."""

@@ -5,13 +5,15 @@ import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, TypedDict, Unpack
+from typing import Any, Unpack
 from urllib.parse import quote
 
 from triggerdev.errors import PayloadError
-from triggerdev.sdk import http, pages, times
+from triggerdev.sdk import batch as batches
+from triggerdev.sdk import http, pages, realtime, run_filters, times
 from triggerdev.sdk.calls import drive_iterator, operation, refuse_loop
-from triggerdev.sdk.results import RunFailedError, RunHandle
+from triggerdev.sdk.results import BatchHandle, RunFailedError, RunHandle
+from triggerdev.sdk.run_filters import RunFilter
 
 __all__ = [
     "Run",
@@ -21,14 +23,13 @@ __all__ = [
     "replay",
     "reschedule",
     "retrieve",
+    "subscribe_to_batch",
     "subscribe_to_run",
+    "subscribe_to_runs_with_tag",
     "sync",
 ]
 
 _LONG_POLL_S = 20
-_ENDED = frozenset(
-    {"COMPLETED", "FAILED", "CANCELED", "CRASHED", "SYSTEM_FAILURE", "INTERRUPTED", "EXPIRED", "TIMED_OUT"}
-)
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ class Run:
         error = answer.get("error")
         values["error"] = RunFailedError(error) if error else None
         # EXPIRED and TIMED_OUT are ends too, whatever a server's flag says
-        values["is_completed"] = bool(answer.get("isCompleted")) or answer["status"] in _ENDED
+        values["is_completed"] = bool(answer.get("isCompleted")) or answer["status"] in run_filters.ENDED
         return cls(**values)
 
 
@@ -216,64 +217,63 @@ def _subscribe_blocking(run: "str | Run | RunHandle", *, poll_interval: float = 
     return drive_iterator(_follow(run, poll_interval))
 
 
-class RunFilter(TypedDict, total=False):
-    """Filters of a listing; several values mean any of them.
+async def subscribe_to_runs_with_tag(
+    tag: str | Sequence[str],
+    *,
+    created_at: str | timedelta | None = None,
+    skip_columns: Sequence[str] = (),
+) -> AsyncIterator[Run]:
+    """Follow the runs that have a tag (of several: all of them), until the caller breaks off.
 
-    `status`: names of the API ("QUEUED", "FAILED", ...). `queue`: "task/<id>" for a task's own. `period`:
-    "24h", "7d" until now. `limit`: page size, 100 at most. `after`, `before`: cursors of a Page.
+    Yields those that were made within `created_at` ("1h", by default a day), then each at each change, and
+    new ones. `skip_columns` leaves out what is not needed: "payload", "output", "metadata", "error". The runs
+    have no `attempt_count`, relatives and version.
     """
-
-    status: str | Sequence[str]
-    task_identifier: str | Sequence[str]
-    version: str | Sequence[str]
-    tag: str | Sequence[str]
-    queue: str | Sequence[str]
-    machine: str | Sequence[str]
-    batch: str
-    schedule: str
-    is_test: bool
-    created_from: datetime
-    created_to: datetime
-    period: str
-    limit: int
-    after: str
-    before: str
+    async for rows in realtime.of_tags(tag, created_at, skip_columns):
+        for row in rows:
+            yield _of_row(row)
 
 
-_FILTERS = {
-    "status": "filter[status]",
-    "task_identifier": "filter[taskIdentifier]",
-    "version": "filter[version]",
-    "tag": "filter[tag]",
-    "queue": "filter[queue]",
-    "machine": "filter[machine]",
-    "batch": "filter[batch]",
-    "schedule": "filter[schedule]",
-    "is_test": "filter[isTest]",
-    "created_from": "filter[createdAt][from]",
-    "created_to": "filter[createdAt][to]",
-    "period": "filter[createdAt][period]",
-    "limit": "page[size]",
-    "after": "page[after]",
-    "before": "page[before]",
-}
+async def subscribe_to_batch(
+    batch: str | BatchHandle, *, skip_columns: Sequence[str] = ()
+) -> AsyncIterator[Run]:
+    """Follow the runs of a batch, each at each change, until all have ended. Raises NotFoundError."""
+    unfinished: set[str] = set()
+    async for rows in realtime.of_batch(batch, skip_columns):
+        for row in rows:
+            run = _of_row(row)
+            (unfinished.discard if run.is_completed else unfinished.add)(run.id)
+            yield run
+        if not unfinished and (await batches.retrieve(realtime.batch_id(batch))).is_completed:
+            return
 
 
-def _filter_text(name: str, value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, datetime):
-        return str(times.instant_ms(value, name))
-    return str(value) if isinstance(value, (str, int)) else ",".join(value)
+def _of_row(row: dict[str, Any]) -> Run:
+    error = realtime.error_of(row)
+    return Run(**realtime.fields(row), error=RunFailedError(error) if error else None)
+
+
+def _subscribe_blocking_to_tag(
+    tag: str | Sequence[str],
+    *,
+    created_at: str | timedelta | None = None,
+    skip_columns: Sequence[str] = (),
+) -> Iterator[Run]:
+    """Follow the runs that have a tag (of several: all of them) with `for`, until the caller breaks off."""
+    refuse_loop("runs.subscribe_to_runs_with_tag")
+    return drive_iterator(subscribe_to_runs_with_tag(tag, created_at=created_at, skip_columns=skip_columns))
+
+
+def _subscribe_blocking_to_batch(
+    batch: str | BatchHandle, *, skip_columns: Sequence[str] = ()
+) -> Iterator[Run]:
+    """Follow the runs of a batch with `for`, each at each change, until all have ended."""
+    refuse_loop("runs.subscribe_to_batch")
+    return drive_iterator(subscribe_to_batch(batch, skip_columns=skip_columns))
 
 
 def _listing(filters: RunFilter) -> pages.Listing[Run]:
-    unknown = filters.keys() - _FILTERS.keys()
-    if unknown:
-        raise PayloadError(f"runs.list has no filter {min(unknown)!r}; it has {', '.join(_FILTERS)}.")
-    given = {name: value for name, value in filters.items() if value is not None}
-    params = {_FILTERS[name]: _filter_text(name, value) for name, value in given.items()}
-    return pages.Listing("/api/v1/runs", params, None, Run.of)
+    return pages.Listing("/api/v1/runs", run_filters.query(filters), None, Run.of)
 
 
 def list(**filters: Unpack[RunFilter]) -> pages.Listing[Run]:
@@ -296,6 +296,8 @@ class _Sync:
     reschedule = staticmethod(reschedule.blocking)
     poll = staticmethod(poll.blocking)
     subscribe_to_run = staticmethod(_subscribe_blocking)
+    subscribe_to_runs_with_tag = staticmethod(_subscribe_blocking_to_tag)
+    subscribe_to_batch = staticmethod(_subscribe_blocking_to_batch)
     list = staticmethod(_list_blocking)
 
 

@@ -19,6 +19,7 @@ from triggerdev.server.routes import (
     batches,
     meta,
     packets,
+    realtime,
     run_actions,
     runs,
     schedules,
@@ -38,8 +39,10 @@ _DESCRIPTION = (
     "Every route under /api needs `Authorization: Bearer <secret key>`; many also take a public access token."
 )
 # In the order of traffic: routes are matched from the first to the last.
-ROUTERS = (trigger, runs, batches, run_actions, waitpoints, schedules, auth, packets, meta)
+ROUTERS = (trigger, runs, realtime, batches, run_actions, waitpoints, schedules, auth, packets, meta)
 _NOT_FOUND = (
+    ("/realtime/v1/runs/", "Run not found"),
+    ("/realtime/v1/batches/", "Batch not found"),
     ("/api/v1/waitpoints/", "Waitpoint not found"),
     ("/api/v1/schedules/", "Schedule not found"),
     ("/api/v1/idempotencyKeys/", "Idempotency key not found"),

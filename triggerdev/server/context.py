@@ -13,6 +13,7 @@ from starlette.requests import Request
 from triggerdev.server.packets import PacketStore
 from triggerdev.server.repeats import Repeats
 from triggerdev.server.settings import ServerSettings
+from triggerdev.server.subscriptions import Subscriptions
 from triggerdev.server.tokens import TokenSigner, UsedTokens
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Api:
     hosts: set[str] | None = None
     used_tokens: UsedTokens = field(default_factory=UsedTokens)
     repeats: Repeats = field(default_factory=Repeats)
+    subscriptions: Subscriptions = field(default_factory=Subscriptions)
     _stopping: bool = False
     _held: set[asyncio.Task[object]] = field(default_factory=set)
 

@@ -165,8 +165,15 @@ def execution_result(run: Run) -> Json:
 
 
 def _task_run_error(run: Run) -> Json:
-    known = run.error or {"type": "STRING_ERROR", "raw": f"Run ended as {run.status.public_name}"}
-    return {name: value for name, value in known.items() if name not in ("location", "sourceLine")}
+    return exchanged_error(
+        run.error or {"type": "STRING_ERROR", "raw": f"Run ended as {run.status.public_name}"}
+    )
+
+
+def exchanged_error(error: ErrorInfo) -> Json:
+    """An error in the form that workers and realtime clients exchange; those insist on a stack trace."""
+    shown = {name: value for name, value in error.items() if name not in ("location", "sourceLine")}
+    return {"stackTrace": "", **shown} if error.get("type") == "BUILT_IN_ERROR" else shown
 
 
 def batch(found: Batch) -> Json:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, RootModel
 from pydantic.alias_generators import to_camel
 
 
@@ -23,6 +23,18 @@ class Strict(Wire):
 
 class ErrorAnswer(Wire):
     error: str = Field(examples=["Run not found"])
+
+
+class ShapeMessage(Wire):
+    """A row with an operation, or a control message."""
+
+    key: str | None = None
+    value: dict[str, str | None] | None = Field(None, description="PostgreSQL's text of each column.")
+    headers: dict[str, str]
+
+
+class ShapeAnswer(RootModel[list[ShapeMessage]]):
+    """Rows, and an up-to-date message; handle and offset of the next request are in `electric-*` headers."""
 
 
 # -- triggers --------------------------------------------------------------------------------------------

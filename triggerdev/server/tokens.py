@@ -25,11 +25,15 @@ _USED_KEPT = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """A verified token. `digest` identifies it; `one_time` ones may trigger once."""
+    """A verified token. `digest` identifies it; `one_time` ones may trigger once.
+
+    `skip_columns`: what its subscriptions do not show.
+    """
 
     scopes: frozenset[str]
     one_time: bool
     digest: str
+    skip_columns: frozenset[str] = frozenset()
 
 
 class TokenSigner:
@@ -66,14 +70,10 @@ class TokenSigner:
             raise problems.unauthorized("Invalid Public Access Token, missing subject.")
         if claims["sub"] != self._environment_id:
             raise problems.unauthorized("Invalid Public Access Token, environment not found.")
-        scopes = claims.get("scopes")
-        held = (
-            frozenset(scope for scope in scopes if isinstance(scope, str))
-            if isinstance(scopes, list)
-            else frozenset()
-        )
+        realtime = claims.get("realtime")
+        skipped = realtime.get("skipColumns") if isinstance(realtime, dict) else None
         digest = hashlib.sha256(token.encode()).hexdigest()
-        return Claims(held, claims.get("otu") is True, digest)
+        return Claims(_texts(claims.get("scopes")), claims.get("otu") is True, digest, _texts(skipped))
 
     def _decode(self, token: str) -> dict[str, Any]:
         try:
@@ -92,6 +92,12 @@ class TokenSigner:
         except (jwt.InvalidTokenError, ValueError):
             raise problems.unauthorized("Public Access Token is invalid.") from None
         return claims
+
+
+def _texts(values: Any) -> frozenset[str]:
+    if not isinstance(values, list):
+        return frozenset()
+    return frozenset(value for value in values if isinstance(value, str))
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypedDict, Unpack
 
@@ -12,6 +12,7 @@ from triggerdev.engine.clock import IdSource
 from triggerdev.engine.engine import Engine
 from triggerdev.engine.model import Run, RunDetail, RunFilter, TriggerItem
 from triggerdev.engine.store.memory import MemoryStore
+from triggerdev.engine.watch import Feed
 from triggerdev.protocol import WorkerSettings
 from triggerdev.sdk import options as trigger_options
 from triggerdev.sdk import registry, serialise
@@ -215,13 +216,27 @@ class _Engine(Engine):
 
     pace: Callable[[str], Any]
 
-    async def wait_run(self, run_id: str, *, since_rev: int, timeout: float) -> RunDetail:
-        pacing = asyncio.ensure_future(self.pace(run_id))
+    async def wait_run(
+        self, run_id: str, *, since_rev: int, timeout: float, until_final: bool = True
+    ) -> RunDetail:
+        async with self._paced([run_id]):
+            return await super().wait_run(
+                run_id, since_rev=since_rev, timeout=timeout, until_final=until_final
+            )
+
+    async def wait_feed(self, feed: Feed, runs: Collection[str], timeout: float) -> None:
+        async with self._paced(runs):
+            await super().wait_feed(feed, runs, timeout)
+
+    @contextlib.asynccontextmanager
+    async def _paced(self, runs: Collection[str]) -> AsyncIterator[None]:
+        pacing = [asyncio.ensure_future(self.pace(run)) for run in runs]
         try:
-            return await super().wait_run(run_id, since_rev=since_rev, timeout=timeout)
+            yield
         finally:
-            pacing.cancel()
-            await asyncio.wait([pacing])
+            for each in pacing:
+                each.cancel()
+            await asyncio.gather(*pacing, return_exceptions=True)
 
 
 def _as_stored(payload: Any) -> Any:
