@@ -50,20 +50,23 @@ class DevServer:
         self._drain.wait(30)
         self._log.close()
 
+    def address(self) -> tuple[str, str]:
+        """Give URL and key."""
+        lines = (self.project / ".trigger" / "dev.env").read_text(encoding="utf-8").split()
+        values = dict(line.split("=", 1) for line in lines)
+        return values["TRIGGER_API_URL"], values["TRIGGER_SECRET_KEY"]
+
     def client(self) -> "Client":
-        return Client(self.project)
+        return Client(*self.address())
 
 
 class Client:
     """One keep-alive connection; as little work as possible on our side."""
 
-    def __init__(self, project: Path) -> None:
-        lines = (project / ".trigger" / "dev.env").read_text(encoding="utf-8").split()
-        values = dict(line.split("=", 1) for line in lines)
-        host = values["TRIGGER_API_URL"].removeprefix("http://")
-        self._connection = http.client.HTTPConnection(host, timeout=60)
+    def __init__(self, url: str, key: str) -> None:
+        self._connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=60)
         self._headers = {
-            "Authorization": f"Bearer {values['TRIGGER_SECRET_KEY']}",
+            "Authorization": f"Bearer {key}",
             "Content-Type": "application/json",
         }
 

@@ -1,5 +1,6 @@
 """What is measured of triggerdev: throughput, latency, reload, start-up of the command and the import."""
 
+import asyncio
 import json
 import os
 import re
@@ -43,6 +44,20 @@ def latency(client: Client, runs: int) -> list[float]:
     return sorted(samples)
 
 
+def triggering(server: DevServer, calls: int) -> float:
+    """Call `tasks.trigger` so many times at once with the SDK, as a backend does; handles a second."""
+    import triggerdev
+
+    async def gather() -> None:
+        await asyncio.gather(*(triggerdev.tasks.trigger("noop", PAYLOAD) for _ in range(calls)))
+
+    url, key = server.address()
+    triggerdev.configure(api_url=url, secret_key=key)
+    started = time.perf_counter()
+    asyncio.run(gather())
+    return calls / (time.perf_counter() - started)
+
+
 def reload(server: DevServer, client: Client, edits: int) -> list[float]:
     """Save a file and trigger until a run with the new code has completed; milliseconds, sorted."""
     file = server.project / "trigger" / "noop.py"
@@ -78,6 +93,7 @@ def all_figures(repetitions: int) -> dict[str, float]:
         throughput(client, BATCH)
         figures = {
             "runs_per_second": median(throughput(client, 5 * BATCH) for _ in range(repetitions)),
+            "triggers_per_second": median(triggering(server, BATCH) for _ in range(repetitions)),
             "latency_ms": median(latency(client, 300)),
             "reload_ms": median(reload(server, client, 15)),
         }
