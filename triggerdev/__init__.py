@@ -37,7 +37,19 @@ from triggerdev.errors import (
     UsageError,
     WaitpointTimeoutError,
 )
-from triggerdev.sdk import batch, idempotency_keys, logger, retry, runs, schedules, tags, tasks, usage, wait
+from triggerdev.sdk import (
+    batch,
+    idempotency_keys,
+    locals,
+    logger,
+    retry,
+    runs,
+    schedules,
+    tags,
+    tasks,
+    usage,
+    wait,
+)
 from triggerdev.sdk.context import Context
 from triggerdev.sdk.http import configure
 from triggerdev.sdk.machines import Machine
@@ -70,6 +82,7 @@ __all__ = [  # noqa: RUF022 - grouped by purpose
     "runs",
     "tasks",
     # Inside a run
+    "locals",
     "logger",
     "metadata",
     "retry",

@@ -73,18 +73,18 @@ async def test_hooks_of_the_project_come_before_those_of_the_task(registry: Regi
         "middleware before",
         *["global on_start", "task on_start", "global on_start_attempt", "task on_start_attempt"],
         "run",
-        "middleware after",
         *["global on_success", "task on_success", "global on_complete", "task on_complete"],
+        "middleware after",
     ]
 
 
 @both
-async def test_on_start_is_for_the_first_attempt_and_on_failure_for_the_last(
+async def test_on_start_is_for_the_first_attempt_and_those_of_the_end_are_for_the_last(
     registry: Registry, kind: str
 ) -> None:
     seen: list[str] = []
     await run_either(kind, registry, boom, note(seen, "task"), attempt=2, max_attempts=3)
-    assert seen == ["task on_start_attempt", "task on_complete"]
+    assert seen == ["task on_start_attempt"]
 
 
 async def test_on_failure_runs_when_no_retry_is_left(registry: Registry) -> None:
@@ -116,7 +116,7 @@ async def test_an_error_passes_through_middleware(registry: Registry, kind: str)
 
 
 async def test_a_middleware_of_its_own_error_is_named(registry: Registry) -> None:
-    done = await run_either("async", registry, lambda: 7, {"middleware": lambda: 1 / 0})
+    done = await run_either("async", registry, lambda: 7, {"middleware": lambda next: 1 / 0})
     assert done["error"]["code"] == "TASK_MIDDLEWARE_ERROR"
     assert "ZeroDivisionError" in done["error"]["message"]
 

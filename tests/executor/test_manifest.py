@@ -107,6 +107,6 @@ def test_a_parameter_that_nothing_is_known_for_is_reported_at_its_place(registry
         TaskDefinitionError, match=r"test_manifest.py:\d+: .*odd\(\) has a parameter 'database'"
     ):
         describe_tasks(project)
-    ((found, error),) = project.check()
-    assert found.id == "odd"
+    ((file, line, error),) = project.check()
+    assert (file, line) == (registry.tasks["odd"].file, registry.tasks["odd"].line)
     assert isinstance(error, TaskDefinitionError)

@@ -206,3 +206,59 @@ def test_globs_cross_folders_only_with_two_stars() -> None:
     assert glob("trigger/**/a.py").fullmatch("trigger/a.py")
     assert glob("./trigger/**").fullmatch("trigger/deep/er/a.py")
     assert glob("a?.py").fullmatch("anywhere/ab.py")
+
+
+def test_an_init_file_is_imported_first(project: Project) -> None:
+    tell = "import sys\nfrom triggerdev import task\nsys.order = [*getattr(sys, 'order', []), __name__]\n"
+    last = tell + "\n@task(id=','.join(sys.order))\nasync def told(): ...\n"
+    root = project(
+        {
+            "trigger/a.py": tell,
+            "trigger/init.py": tell,
+            "trigger/deep/init.py": tell,
+            "other/b.py": last,
+            "other/init.py": tell,
+        }
+    )
+    manifest = index(root, dirs=["./trigger", "./other"])
+    (task,) = manifest["tasks"]
+    assert task["id"] == "other.init,trigger.init,other.b"
+    assert "trigger/init.py" in manifest["files"]
+
+
+def test_hidden_tasks_are_found_wherever_they_are_made(project: Project) -> None:
+    code = """
+from triggerdev import task
+
+@task(id="underscore")
+async def _hidden(): ...
+
+def make(name):
+    @task(id=name)
+    async def inner(): ...
+    return inner
+
+KEPT = [make("of-a-list"), {"key": make("of-a-dict")}]
+make("kept-nowhere")
+
+class Group:
+    @task(id="of-a-class")
+    async def method(): ...
+
+def never_called():
+    make("never-made")
+"""
+    manifest = index(project({"trigger/a.py": code}))
+    names = [task["id"] for task in manifest["tasks"]]
+    assert names == ["kept-nowhere", "of-a-class", "of-a-dict", "of-a-list", "underscore"]
+
+
+def test_a_hook_of_all_tasks_is_reported_once_at_its_place(project: Project) -> None:
+    hooks = "from triggerdev import tasks\n\n@tasks.middleware\ndef around(payload): ...\n"
+    hooks += "\n@tasks.init\ndef begin(ctx): ...\n\n@tasks.on_wait\ndef odd(foo): ...\n"
+    root = project({"trigger/init.py": hooks, "trigger/a.py": TASK.format(name="first")})
+    found = {(problem["file"], problem["line"]): problem["message"] for problem in problems(root)}
+    assert set(found) == {("trigger/init.py", 3), ("trigger/init.py", 6), ("trigger/init.py", 9)}
+    assert "around() has no parameter 'next'" in found["trigger/init.py", 3]
+    assert "begin() has a parameter 'ctx'" in found["trigger/init.py", 6]
+    assert "parameter 'foo'" in found["trigger/init.py", 9]

@@ -326,7 +326,10 @@ class TriggerConfig(Table):
     extra_ca_certs: Text | None = None
     """Path of a PEM file with further certificate authorities."""
     init: Reference | None = None
-    """Called before each attempt: (payload, ctx); what it returns is the hooks' `init`."""
+    """Called once in each worker process; what it returns is the `init` of tasks and hooks.
+
+    One that takes payload or ctx is called before each attempt.
+    """
     process_keep_alive: KeepAliveItem = KeepAlive()
     """Whether worker processes serve more than one run: true, false or a table."""
     retries: Retries = Retries()

@@ -1,5 +1,6 @@
 """Context: what a run may know of itself, its attempt, its machine and its surroundings."""
 
+import platform
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar
@@ -102,9 +103,11 @@ class BatchContext:
 
 @dataclass(slots=True)
 class DeploymentContext:
-    """The code version that the run is locked to."""
+    """The code version that the run is locked to, and what executes it."""
 
     version: str
+    runtime: str = "python"
+    runtime_version: str = platform.python_version()
 
 
 @dataclass(slots=True)

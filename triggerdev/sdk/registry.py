@@ -27,11 +27,15 @@ HOOK_NAMES = (
 
 @dataclass
 class Registry:
-    """Tasks by id, queues by name, global hooks by their names in order of definition."""
+    """Tasks by id, queues by name, global hooks by their names in order of definition.
+
+    `labels`: the names that hooks were registered under, if any; a second one of a name replaces the first.
+    """
 
     tasks: dict[str, "Task[Any]"] = field(default_factory=dict)
     queues: dict[str, "Queue"] = field(default_factory=dict)
     hooks: dict[str, list[Callable[..., Any]]] = field(default_factory=dict)
+    labels: dict[str, list[str | None]] = field(default_factory=dict)
 
     def add(self, task: "Task[Any]") -> None:
         """Register a task. Raises TaskDefinitionError naming both places if another one has its id."""
@@ -43,9 +47,14 @@ class Registry:
             )
         self.tasks[task.id] = task
 
-    def add_hook(self, name: str, hook: Callable[..., Any]) -> None:
-        """Register a global hook under one of HOOK_NAMES."""
-        self.hooks.setdefault(name, []).append(hook)
+    def add_hook(self, name: str, hook: Callable[..., Any], label: str | None = None) -> None:
+        """Register a global hook under one of HOOK_NAMES or "init"; `label` is the user's name for it."""
+        hooks, labels = self.hooks.setdefault(name, []), self.labels.setdefault(name, [])
+        if label is not None and label in labels:
+            hooks[labels.index(label)] = hook
+        else:
+            hooks.append(hook)
+            labels.append(label)
 
 
 _current = Registry()

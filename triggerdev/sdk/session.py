@@ -15,7 +15,9 @@ MetadataScope = Literal["run", "parent", "root"]
 
 
 class RunSession(ABC):
-    """What SDK calls need of the run they are made in."""
+    """What SDK calls need of the run they are made in. `locals`: what its code keeps for this attempt."""
+
+    locals: dict[str, Any]
 
     @property
     @abstractmethod

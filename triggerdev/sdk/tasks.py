@@ -1,8 +1,9 @@
 """`tasks`: trigger by id, and hooks for every task of the project."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar, Unpack
+from typing import Any, TypeVar, Unpack, overload
 
+from triggerdev.errors import TaskDefinitionError
 from triggerdev.sdk import registry, triggering
 from triggerdev.sdk.calls import drive as _drive
 from triggerdev.sdk.calls import operation, refuse_loop
@@ -13,6 +14,7 @@ __all__ = [
     "batch_trigger",
     "batch_trigger_and_wait",
     "catch_error",
+    "init",
     "middleware",
     "on_cancel",
     "on_complete",
@@ -91,14 +93,47 @@ class _Sync:
 sync = _Sync()
 
 
-def _global_hook(name: str) -> Callable[[HookT], HookT]:
-    def register(hook: HookT) -> HookT:
-        registry.current().add_hook(name, hook)
+class GlobalHook:
+    """Registers a hook for every task: `tasks.on_start(fn)`, with a name before it, or as a decorator."""
+
+    def __init__(self, name: str, text: str) -> None:
+        self._name = name
+        self.__doc__ = text
+
+    @overload
+    def __call__(self, hook: HookT, /) -> HookT: ...
+    @overload
+    def __call__(self, name: str, hook: HookT, /) -> HookT: ...
+    @overload
+    def __call__(self, name: str, /) -> Callable[[HookT], HookT]: ...
+    def __call__(self, name: Any, hook: Any = None, /) -> Any:
+        """Register a hook. A second one of the same name replaces the first. Raises TaskDefinitionError."""
+        if callable(name) and hook is None:
+            return self._register(None, name)
+        if not isinstance(name, str) or not name:
+            raise TaskDefinitionError(
+                f"tasks.{self._name}(name={name!r:.60}, ...): a hook's name is text; it may be left out."
+            )
+        if hook is None:
+            return lambda function: self._register(name, function)
+        return self._register(name, hook)
+
+    def _register(self, label: str | None, hook: Any) -> Any:
+        if not callable(hook):
+            raise TaskDefinitionError(f"tasks.{self._name}: {hook!r:.60} is no function.")
+        registry.current().add_hook(self._name, hook, label)
         return hook
 
-    register.__doc__ = f"Register a {name} hook for every task; usable as a decorator."
-    return register
 
+def _global_hook(name: str) -> GlobalHook:
+    return GlobalHook(
+        name, f"Register a {name} hook for every task; usable as a decorator, with or without a name."
+    )
+
+
+init = GlobalHook(
+    "init", "Register a function that is called once in each worker process, before its first run."
+)
 
 on_start = _global_hook("on_start")
 on_start_attempt = _global_hook("on_start_attempt")

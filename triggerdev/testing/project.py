@@ -29,7 +29,8 @@ def _each(tasks: Any) -> list[Task[Any]]:
     if isinstance(tasks, Task):
         return [tasks]
     if isinstance(tasks, ModuleType):
-        return [value for value in vars(tasks).values() if isinstance(value, Task)]
+        hidden = [task for task in registry.current().tasks.values() if task.__module__ == tasks.__name__]
+        return [*(value for value in vars(tasks).values() if isinstance(value, Task)), *hidden]
     if isinstance(tasks, str) or not isinstance(tasks, Iterable):
         raise errors.TaskDefinitionError(
             f"{tasks!r:.60} is no task: give tasks, or modules that define some."

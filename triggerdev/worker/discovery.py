@@ -13,18 +13,20 @@ from triggerdev.worker.importing import is_user_file
 
 
 def find_task_files(root: Path, folders: Sequence[str], ignore: Sequence[str]) -> list[Path]:
-    """Find the task files of the folders, sorted, each once.
+    """Find the task files of the folders, sorted, each once; an `init.py` at the top of a folder is first.
 
     Tests (`test_*.py`, `*_test.py`, `conftest.py`), hidden folders and what `ignore` matches are left out;
     the globs are relative to the root, `**` crosses folders.
     """
     found: dict[Path, None] = {}
+    inits = set()
     for folder in folders:
         start = Path(os.path.normpath(root / folder))
+        inits.add(start / "init.py")
         for file in [start] if start.is_file() else _walk(start):
             if not _is_left_out(file, root, ignore):
                 found[file] = None
-    return sorted(found)
+    return sorted(found, key=lambda file: (file not in inits, file))
 
 
 def missing_folders(root: Path, folders: Sequence[str]) -> list[SourceProblem]:

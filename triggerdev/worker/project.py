@@ -37,7 +37,7 @@ def import_project(
     loaded = loader.load_project(settings, on_file, snapshot)
     project = Project.of(registry.current(), settings, loaded.hooks, loaded.init)
     problems = loaded.problems + [
-        definition_problem(error, loaded.root, task.file, task.line) for task, error in project.check()
+        definition_problem(error, loaded.root, file, line) for file, line, error in project.check()
     ]
     tasks, queues = ([], []) if problems else describe_tasks(project)
     manifest = Manifest(

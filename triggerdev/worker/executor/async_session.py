@@ -140,6 +140,9 @@ class AsyncSession(AttemptSession):
         finally:
             branch.node = previous
 
+    async def init_process(self) -> Any:
+        return await self.project.process_init("async").on_loop()
+
     async def call(self, function: Bound, values: dict[str, Any]) -> Any:
         result = function(values)
         if hasattr(result, "__await__"):

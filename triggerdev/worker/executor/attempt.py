@@ -1,8 +1,10 @@
 """The life of one attempt: hooks, middleware, run, and what its end means.
 
-    init -> middleware( on_start (first attempt) -> on_start_attempt -> run ) -> output
-    ok     on_success -> on_complete
-    error  catch_error -> on_failure (no retry left) -> on_complete
+    init of the process -> middleware( init -> on_start (first attempt) -> on_start_attempt -> run
+        ok     on_success -> on_complete
+        error  catch_error -> (no retry left) on_failure -> on_complete )
+
+Middleware hears of an error, but what the inside has come to stands.
 
 The same coroutine serves both executors; under the blocking one it never suspends.
 """
@@ -29,6 +31,8 @@ class Attempt:
         self._payload: Any = None
         self._init: Any = None
         self._is_told = False
+        self._inside: Message | None = None  # what everything that middleware is around has come to
+        self._inner_error: BaseException | None = None
 
     async def execute(self) -> Message:
         """Run to the end; never raises, whatever user code does."""
@@ -45,29 +49,58 @@ class Attempt:
     async def _to_end(self) -> Message:
         try:
             output = await self._body()
+            text = payloads.dump_output(output) if self._inside is None else None
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            return await self._ended(error) if self._inside is None else await self._ended_around(error)
+        if self._session.signal is not None:
+            return self.signalled(self._session.signal)
+        return await self._succeeded(output, text) if self._inside is None else self._inside
+
+    async def _body(self) -> Any:
+        plan, session = self._plan, self._session
+        start, project = session.start, session.project
+        self._payload = plan.load(start.get("payload"), start.get("payload_type") or serialise.JSON)
+        if project.process_inits:
+            self._init = await session.init_process()
+        if not plan.hooks and project.attempt_init is None:
+            return await self._run()
+        return await self._wrapped(list(plan.hooks.get("middleware", ())))
+
+    async def _all_inside(self) -> Any:
+        """Do everything that middleware is around, with the hooks of its end."""
+        try:
+            await self._start_hooks()
+            output = await self._run()
             text = payloads.dump_output(output)
         except GeneratorExit:
             raise
         except BaseException as error:
-            return await self._ended(error)
-        return await self._succeeded(output, text)
+            self._inside = await self._ended(error)
+            if self._inside["outcome"] != "ok":
+                self._inner_error = error
+                raise
+            return getattr(failures.find_signal(error), "output", None)
+        self._inside = await self._succeeded(output, text)
+        return output
 
-    async def _body(self) -> Any:
-        plan, start = self._plan, self._session.start
-        self._payload = plan.load(start.get("payload"), start.get("payload_type") or serialise.JSON)
-        init = self._session.project.bound_init
-        if not plan.hooks and init is None:
-            return await self._run()
-        if init is not None:
-            with self._session.phase("init"):
-                self._init = await self._call(init)
-        return await self._wrapped(list(plan.hooks.get("middleware", ())))
+    async def _ended_around(self, error: BaseException) -> Message:
+        """End an attempt whose middleware raised after the inside had come to its end."""
+        assert self._inside is not None
+        if self._session.signal is not None:
+            return self.signalled(self._session.signal)
+        if self._inside["outcome"] == "ok" or failures.find_signal(error) is not None:
+            return await self._ended(error)
+        if error is not self._inner_error:
+            text = f"A middleware failed after the run had: {type(error).__name__}: {error}"
+            self._session.log("error", text, None)
+        return self._inside
 
     async def _wrapped(self, middleware: list[Bound]) -> Any:
-        """Call the outermost middleware around the rest; what it returns counts only if it is not None."""
+        """Call the outermost middleware around the rest."""
         if not middleware:
-            await self._start_hooks()
-            return await self._run()
+            return await self._all_inside()
         name = f"middleware{len(middleware)}"
         session = self._session
         main = session.node()
@@ -92,10 +125,13 @@ class Attempt:
                 if problem or isinstance(error, errors.TriggerError):
                     raise
                 raise failures.MiddlewareError(f"{type(error).__name__}: {error}") from error
-        return inside[0] if result is None and inside else result
+        return inside[0] if inside else result
 
     async def _start_hooks(self) -> None:
         session = self._session
+        if session.project.attempt_init is not None:
+            with session.phase("init"):
+                self._init = await self._call(session.project.attempt_init)
         if session.record.main_started:
             return  # a replay that got past them before
         names = ("on_start", "on_start_attempt") if session.start["attempt"] == 1 else ("on_start_attempt",)
@@ -173,9 +209,9 @@ class Attempt:
         }
         if failures.skips_retry(error):
             done["skip_retry"] = True
-        if self._plan.hooks:
-            if done.get("skip_retry") or session.start["attempt"] >= (session.start.get("max_attempts") or 1):
-                await self._tolerant("on_failure", error=error)
+        is_last = session.start["attempt"] >= (session.start.get("max_attempts") or 1)
+        if self._plan.hooks and (is_last or done.get("skip_retry")):
+            await self._tolerant("on_failure", error=error)
             await self._tolerant("on_complete", error=error, result={"ok": False, "error": error})
         if session.signal is not None:
             return self.signalled(session.signal)

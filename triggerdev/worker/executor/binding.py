@@ -56,6 +56,17 @@ class Bound:
         else:
             self._keywords.append((parameter.name, value))
 
+    def require(self, value: str, why: str) -> None:
+        """Raise TaskDefinitionError if the function does not take a value."""
+        if self.needs is not None and value not in self.needs:
+            raise TaskDefinitionError(f"{_name(self.function)} has no parameter {value!r}: {why}.")
+
+    def refuse(self, values: set[str], why: str) -> None:
+        """Raise TaskDefinitionError if the function takes one of these values."""
+        wrong = sorted(values & (self.needs or frozenset()))
+        if wrong:
+            raise TaskDefinitionError(f"{_name(self.function)} has a parameter {wrong[0]!r}, but {why}.")
+
     def __call__(self, values: Mapping[str, Any]) -> Any:
         if self.needs is None:
             given = dict(values)
@@ -73,12 +84,16 @@ def _parameters(function: Callable[..., Any]) -> list[_P]:
         return [_P("payload", _P.POSITIONAL_ONLY)]
 
 
-def _unknown_parameter(function: Callable[..., Any], name: str) -> str:
+def _name(function: Callable[..., Any]) -> str:
+    """Say where a function is and how it is called: "/p/trigger/basic.py:12: notify()"."""
     code = getattr(inspect.unwrap(function), "__code__", None)
     place = f"{code.co_filename}:{code.co_firstlineno}: " if code else ""
-    label = getattr(function, "__qualname__", repr(function))
+    return f"{place}{getattr(function, '__qualname__', repr(function))}()"
+
+
+def _unknown_parameter(function: Callable[..., Any], name: str) -> str:
     return (
-        f"{place}{label}() has a parameter {name!r} that nothing is known for; "
+        f"{_name(function)} has a parameter {name!r} that nothing is known for; "
         "tasks and hooks are called by parameter name (payload, ctx, error, output, ...). "
         "Rename it or give it a default."
     )

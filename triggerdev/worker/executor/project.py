@@ -1,5 +1,7 @@
 """What an executor executes: the project's tasks with their hooks, ready to be called."""
 
+import functools
+import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -10,6 +12,7 @@ from triggerdev.sdk.registry import HOOK_NAMES, Registry
 from triggerdev.sdk.task import Task
 from triggerdev.worker.executor import payloads
 from triggerdev.worker.executor.binding import Bound
+from triggerdev.worker.executor.process_init import ProcessInit
 
 
 class Channel(Protocol):
@@ -36,12 +39,22 @@ class Plan:
             common, own = hooks.get(name) or [], task.hooks.get(name) or []
             ordered = [*own, *common] if name == "catch_error" else [*common, *own]
             if ordered:
-                self.hooks[name] = [Bound(hook) for hook in ordered]
+                self.hooks[name] = [bind(name, hook) for hook in ordered]
+
+
+def bind(name: str, hook: Callable[..., Any]) -> Bound:
+    """Read a hook's signature. Raises TaskDefinitionError for one that cannot be called as such."""
+    bound = Bound(hook)
+    if name == "middleware":
+        bound.require("next", "a middleware calls it for the run that it is around: `await next()`")
+    elif name == "init":
+        bound.refuse({"payload", "ctx"}, "tasks.init functions are called once in a process, before any run")
+    return bound
 
 
 @dataclass
 class Project:
-    """The loaded tasks and queues, the global hooks by name, the init function, and the worker's settings."""
+    """The loaded tasks and queues, the global hooks by name, the config's init, and the worker's settings."""
 
     tasks: dict[str, Task[Any]]
     hooks: dict[str, list[Callable[..., Any]]]
@@ -49,7 +62,7 @@ class Project:
     queues: dict[str, Queue] = field(default_factory=dict)
     init: Callable[..., Any] | None = None
     _plans: dict[str, Plan] = field(default_factory=dict, repr=False)
-    _bound_init: Bound | None = field(default=None, repr=False)
+    _process_init: dict[str, ProcessInit] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(
@@ -69,11 +82,24 @@ class Project:
     def root(self) -> str:
         return self.settings.get("root") or ""
 
-    @property
-    def bound_init(self) -> Bound | None:
-        if self.init is not None and self._bound_init is None:
-            self._bound_init = Bound(self.init)
-        return self._bound_init
+    @functools.cached_property
+    def attempt_init(self) -> Bound | None:
+        """The config's `init` if it takes payload or ctx: such a one is called before each attempt."""
+        own = None if self.init is None else Bound(self.init)
+        is_of_attempts = own is not None and (own.needs is None or bool(own.needs & {"payload", "ctx"}))
+        return own if is_of_attempts else None
+
+    @functools.cached_property
+    def process_inits(self) -> list[Bound]:
+        """The functions that are called once in each process, the config's first."""
+        own = [] if self.init is None or self.attempt_init is not None else [Bound(self.init)]
+        return own + [bind("init", each) for each in self.hooks.get("init", ())]
+
+    def process_init(self, kind: str) -> ProcessInit:
+        """Give what calls the init functions, once for each kind of runs: they have their own processes."""
+        if kind not in self._process_init:
+            self._process_init[kind] = ProcessInit(self.process_inits)
+        return self._process_init[kind]
 
     def plan(self, task_id: str) -> Plan | None:
         """Give a task ready to be executed, None for an unknown one. Raises TaskDefinitionError."""
@@ -82,10 +108,27 @@ class Project:
             plan = self._plans[task_id] = Plan(self.tasks[task_id], self.hooks)
         return plan
 
-    def check(self) -> Iterator[tuple[Task[Any], Exception]]:
-        """Yield the tasks that cannot be called, with the reason."""
-        for task_id, task in self.tasks.items():
+    def check(self) -> Iterator[tuple[str, int, Exception]]:
+        """Yield what cannot be called, with file, line and the reason; a hook of all tasks once."""
+        known = set()
+        for file, line, attempt in self._callables():
             try:
-                self.plan(task_id)
+                attempt()
             except Exception as error:
-                yield task, error
+                if str(error) not in known:
+                    known.add(str(error))
+                    yield file, line, error
+
+    def _callables(self) -> Iterator[tuple[str, int, Callable[[], object]]]:
+        if self.init is not None:
+            yield *_place(self.init), functools.partial(Bound, self.init)
+        for name, hooks in self.hooks.items():
+            for hook in hooks:
+                yield *_place(hook), functools.partial(bind, name, hook)
+        for task_id, task in self.tasks.items():
+            yield task.file, task.line, functools.partial(self.plan, task_id)
+
+
+def _place(function: Callable[..., Any]) -> tuple[str, int]:
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return (code.co_filename, code.co_firstlineno) if code else ("", 1)

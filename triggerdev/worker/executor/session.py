@@ -65,6 +65,7 @@ class AttemptSession(RunSession):
         self.divergence: errors.NonDeterminismError | None = None
         self.ended = False
         self.is_cancelled = False
+        self.locals = {}
         self._channel = channel
         self._sink = sink
         self._context: Context | None = None
@@ -96,6 +97,10 @@ class AttemptSession(RunSession):
     @abstractmethod
     def post(self, op_id: str, kind: str, args: dict[str, Any], target: str | None = None) -> None:
         """Send an operation whose result nobody waits for."""
+
+    @abstractmethod
+    async def init_process(self) -> Any:
+        """Call the init functions of the process, unless they have been; gives the `init` of the hooks."""
 
     @abstractmethod
     async def call(self, function: Bound, values: dict[str, Any]) -> Any:

@@ -165,6 +165,9 @@ class SyncSession(AttemptSession):
 
     # -- calling user code
 
+    async def init_process(self) -> Any:
+        return self.project.process_init("sync").here(lambda function: self.call(function, {}), drive)
+
     async def call(self, function: Bound, values: dict[str, Any]) -> Any:
         if "next" in values:
             return self._call_middleware(function, values)
