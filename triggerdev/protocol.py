@@ -13,8 +13,10 @@ Worker process       (welcome) (taken) (blocked, unblocked) (ping -> pong) (shut
 
 Those in parentheses stay between a supervisor and its processes: `importing {file}` names what is imported,
 in case it hangs; `unforkable {threads}`: workers must be spawned; `taken {runs: [[run, token], ...]}`: these
-have reached user code, so a death now may be their fault; `blocked {run, ms, stack}`: a coroutine keeps its
-loop.
+have reached user code, so a death now may be their fault, and the process has so many bytes in memory without
+them (`resident`, `private`); `blocked {run, ms, stack}`: a coroutine keeps its loop. `done` may say that the
+process is `worn` (it keeps too much memory), `evicted` that its run is a `suspect` of having used up its
+loop's memory; a supervisor hears that and takes it out.
 
 Operation ids are opaque to everybody but the executor. It writes `<path>:<n>`, where path is that of the
 asyncio task (`0`, `0.1`, ...; hooks have branches of their own, such as `0.on_start`), and for metadata
@@ -188,6 +190,7 @@ class RunStart(TypedDict, total=False):
     """All that a worker needs to execute one attempt.
 
     `resumed`: the attempt had begun in another process and goes on from `record` (which may be empty).
+    `larger_machine`: on which the run is tried again if it runs out of memory.
     """
 
     id: str
@@ -217,6 +220,7 @@ class RunStart(TypedDict, total=False):
     is_test: bool
     is_replay: bool
     resumed: bool
+    larger_machine: str | None
     record: list[OpRecord]
 
 
@@ -337,7 +341,7 @@ class Done(TypedDict, total=False):
 
     ok: output, output_type. failed: error, skip_retry (no further attempts), and from catch_error retry_at
     or retry_delay_ms or retry (another policy). crashed: error with an INTERNAL_ERROR code (the process is
-    gone).
+    gone). `peak_memory`: the bytes that it used at most, if that is known.
     """
 
     t: Literal["done"]
@@ -352,6 +356,7 @@ class Done(TypedDict, total=False):
     retry_delay_ms: int
     retry: RetryInfo
     usage_ms: int
+    peak_memory: int
 
 
 class Evicted(TypedDict):
@@ -430,9 +435,12 @@ class LoadFailed(TypedDict):
 
 
 class Fork(TypedDict):
+    """Start a worker process; `group` is the folder of the control group that it moves into."""
+
     t: Literal["fork"]
     worker: int
     kind: Literal["async", "sync"]
+    group: NotRequired[str]
 
 
 class Forked(TypedDict):
@@ -442,12 +450,16 @@ class Forked(TypedDict):
 
 
 class Exited(TypedDict):
-    """A worker process is gone. `status` is its exit code, or minus the signal that ended it."""
+    """A worker process is gone. `status` is its exit code, or minus the signal that ended it.
+
+    `peak`: the bytes that it had in memory at most since its last run began.
+    """
 
     t: Literal["exited"]
     worker: int
     pid: int
     status: int
+    peak: int
 
 
 Message = dict[str, Any]

@@ -16,7 +16,7 @@ import httpx
 
 REPOSITORY = Path(__file__).parents[2]
 PROJECTS = REPOSITORY / "tests" / "projects"
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 Line = dict[str, Any]
 

@@ -7,7 +7,10 @@ from textwrap import dedent
 
 import pytest
 
+from tests.dev.conftest import copy_of
 from tests.dev.kit import Dev, Line
+
+__all__ = ["copy_of"]
 
 PREAMBLE = """
 import asyncio, os, signal, subprocess, sys, threading, time

@@ -310,7 +310,15 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(pick=picks, value=values)
     def complete(self, pick: int, value: Any) -> None:
         run = self.executing(pick)
-        self.say("done ok", run, t="done", outcome="ok", output=_json.dumps(value), usage_ms=7)
+        self.say(
+            "done ok",
+            run,
+            t="done",
+            outcome="ok",
+            output=_json.dumps(value),
+            usage_ms=7,
+            peak_memory=self.ops,
+        )
 
     @rule(pick=picks, skip=st.booleans(), outcome=st.sampled_from(["failed", "timed_out", "cancelled"]))
     def end(self, pick: int, skip: bool, outcome: str) -> None:

@@ -240,6 +240,19 @@ async def test_a_loop_blocked_beyond_max_duration_is_ended(project: Project, sta
     assert await bench.output("quick", 1) == 1
 
 
+async def test_time_in_which_another_run_blocks_the_loop_is_not_counted(
+    project: Project, start_bench: StartBench
+) -> None:
+    bench = await bench_with(project, start_bench)
+    innocent = bench.start("patient", 2, max_duration_ms=4000)
+    await bench.line("running")
+    blocker = bench.start("blocker", 5)
+    assert (await bench.end(blocker))["outcome"] == "ok"
+    done = await bench.end(innocent)
+    assert done["outcome"] == "ok", done
+    assert done["usage_ms"] < 4000
+
+
 async def test_a_process_is_used_again_and_replaced_after_many_runs(
     project: Project, start_bench: StartBench
 ) -> None:

@@ -63,6 +63,7 @@ def run_checks(subject: Subject) -> Iterator[Check]:
     yield from _guarded("disk", lambda: [disk(folder)])
     yield from _guarded("port", lambda: [port(folder)])
     yield from _guarded("watching", watching)
+    yield from _guarded("memory", lambda: [memory_limits()])
     yield from _guarded("containers", lambda: [containers()])
     yield from _guarded("node", lambda: [node()])
 
@@ -81,6 +82,19 @@ def python() -> Check:
     if sys.version_info < MIN_PYTHON:
         return Check("python", "fail", found, "trigger needs Python 3.11 or newer")
     return Check("python", "ok", found)
+
+
+def memory_limits() -> Check:
+    """Say how the memory of runs is bounded here."""
+    from triggerdev.worker.cgroups import find_groups
+    from triggerdev.worker.confining import can_limit_data
+
+    groups = find_groups(divide=False)
+    if groups.folder is not None:
+        return Check("memory", "ok", f"runs are bounded by control groups below {groups.folder}")
+    if can_limit_data():
+        return Check("memory", "ok", f"runs are bounded by what they map ({groups.reason})")
+    return Check("memory", "note", "this system bounds no run: machines say what a run should use")
 
 
 def project_checks(subject: Subject) -> Iterator[Check]:

@@ -45,6 +45,8 @@ def _fields(run: dict[str, Any]) -> list[tuple[str, str | None]]:
         ("finished", run.get("finishedAt")),
         ("took", took(run) if run.get("isCompleted") else None),
         ("version", run.get("version")),
+        ("machine", run.get("machine")),
+        ("peak memory", _megabytes(run.get("peakMemoryBytes"))),
         ("tags", ", ".join(str(tag) for tag in tags)),
         ("idempotency key", run.get("idempotencyKey")),
         ("parent", (related.get("parent") or {}).get("id")),
@@ -52,6 +54,10 @@ def _fields(run: dict[str, Any]) -> list[tuple[str, str | None]]:
         *((name, _json(run, name)) for name in ("metadata", "payload", "output")),
     ]
     return [(name, None if value is None else str(value)) for name, value in pairs]
+
+
+def _megabytes(size: int | None) -> str | None:
+    return None if size is None else f"{size / 2**20:,.1f} MB"
 
 
 def _json(run: dict[str, Any], name: str) -> str | None:

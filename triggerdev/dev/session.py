@@ -20,6 +20,7 @@ from triggerdev.engine.store import describe, open_store
 from triggerdev.engine.store.protocol import Store
 from triggerdev.protocol import Manifest, Message, WorkerSettings
 from triggerdev.server.serving import ServerHandle
+from triggerdev.worker.cgroups import find_groups
 from triggerdev.worker.events import Limits, SupervisorEvent
 from triggerdev.worker.memory import machine_memory
 from triggerdev.worker.supervisor import Supervisor
@@ -121,6 +122,7 @@ class DevSession:
             on_event=self._on_supervisor_event,
             on_capacity=self._engine.pump,
             limits=self._limits(),
+            groups=find_groups(),
         )
 
     def _limits(self) -> Limits:

@@ -67,6 +67,7 @@ class Run:
     now. `due_at`: when something must happen by itself (delay over, retry due, TTL over). `score`: order in
     the queue, the lowest first. `worker`: the session that executes it or keeps it parked. `resuming`: the
     next claim continues the attempt instead of starting one. `has_ops`: its attempt has recorded operations.
+    `peak_memory`: bytes, the most of all attempts.
     """
 
     seq: int
@@ -119,6 +120,7 @@ class Run:
     is_test: bool = False
     is_replay: bool = False
     idempotency_scope: str | None = None
+    peak_memory: int | None = None
 
 
 @dataclass(slots=True)

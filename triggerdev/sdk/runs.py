@@ -38,6 +38,7 @@ class Run:
 
     `status`: QUEUED, DELAYED, EXECUTING, WAITING, or an end: COMPLETED, FAILED, CANCELED, CRASHED,
     SYSTEM_FAILURE, EXPIRED, TIMED_OUT. `duration_ms` is compute time. `output` is there when it COMPLETED.
+    `peak_memory`: bytes that it used at most, where it had a process to itself.
     """
 
     id: str
@@ -70,6 +71,8 @@ class Run:
     expired_at: datetime | None = None
     ttl: str | None = None
     version: str | None = None
+    machine: str | None = None
+    peak_memory: int | None = None
     idempotency_key: str | None = None
     batch_id: str | None = None
     parent_id: str | None = None
@@ -117,6 +120,8 @@ _PLAIN = {
     "trigger_function": "triggerFunction",
     "ttl": "ttl",
     "version": "version",
+    "machine": "machine",
+    "peak_memory": "peakMemoryBytes",
     "idempotency_key": "idempotencyKey",
     "batch_id": "batchId",
     "schedule": "schedule",

@@ -7,7 +7,7 @@ from triggerdev.engine.commands import schedule_calls
 from triggerdev.engine.cron import describe
 from triggerdev.engine.model import Batch, LogEntry, Run, RunDetail, Schedule, Status, Token
 from triggerdev.engine.model import Environment as Env
-from triggerdev.protocol import ErrorInfo, TaskInfo
+from triggerdev.protocol import DEFAULT_MACHINE, ErrorInfo, TaskInfo
 from triggerdev.server.payloads import plain_json
 
 Json = dict[str, Any]
@@ -100,11 +100,14 @@ def related_run(run: Run) -> Json:
 
 
 def run_detail(detail: RunDetail) -> Json:
-    """A run as `runs.retrieve` shows it, with our `rev`, which grows with every change."""
+    """A run as `runs.retrieve` shows it; machine, memory and `rev`, which counts changes, are ours."""
     run = detail.run
     shown = related_run(run)
     shown["attemptCount"] = run.attempt
     shown["rev"] = run.rev
+    shown["machine"] = run.machine or DEFAULT_MACHINE
+    if run.peak_memory is not None:
+        shown["peakMemoryBytes"] = run.peak_memory
     if run.payload is not None:
         shown["payload"] = plain_json(run.payload, run.payload_type)
     if run.status is Status.COMPLETED and run.output is not None:

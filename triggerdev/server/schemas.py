@@ -251,6 +251,10 @@ class RunAnswer(RelatedRun):
     related_runs: RelatedRuns
     attempt_count: int
     rev: int = Field(description="Grows with every change of the run; for `since`.")
+    machine: str = Field(description="The preset of its last attempt.")
+    peak_memory_bytes: int | None = Field(
+        None, description="What it used at most, where it had a process to itself."
+    )
 
 
 class RunEnvironment(Wire):

@@ -7,20 +7,19 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from triggerdev._crash import crash_point
-from triggerdev.protocol import Message
+from triggerdev.protocol import DEFAULT_MACHINE, Message
 from triggerdev.worker import outcomes
 from triggerdev.worker.backoff import Backoff
+from triggerdev.worker.deaths import Deaths
 from triggerdev.worker.endings import Endings
 from triggerdev.worker.events import Limits, SupervisorEvent
+from triggerdev.worker.growth import Growth
 from triggerdev.worker.parking import Parking
 from triggerdev.worker.placing import Pool
-from triggerdev.worker.template_process import describe_exit
 from triggerdev.worker.version_process import VersionProcess
 from triggerdev.worker.worker_process import Kind, Placement, WorkerProcess
 
 _RETIRE_SECONDS = 5
-_MAX_NEVER_TAKEN = 3
-_MAX_NEVER_READY = 60  # with a pause between them: 30 s
 _MAX_SENT_BACK = 3
 
 
@@ -48,10 +47,11 @@ class Dispatcher:
         self._on_capacity = on_capacity
         self.loop: asyncio.AbstractEventLoop
         self._endings = Endings(self)
-        self._backoff = Backoff(self)
+        self.backoff = Backoff(self)
+        self.deaths = Deaths(self)
+        self._growth = Growth(self)
         self._parking = Parking(self)
         self._executing: dict[Kind, int] = {"async": 0, "sync": 0}
-        self._never_taken: Counter[str] = Counter()
         self._disowned: set[str] = set()
         self._sent_back: Counter[str] = Counter()
         self._outbox: list[Message] = []
@@ -118,7 +118,7 @@ class Dispatcher:
     def stop(self) -> None:
         """Start nothing any more, and unwind all runs."""
         self.is_stopping = True
-        self._backoff.release_all()
+        self.backoff.release_all()
         for placement in list(self.runs.values()):
             self.evict(placement)
 
@@ -144,17 +144,19 @@ class Dispatcher:
         if stale is not None:
             self._abandon(stale)
         try:
-            worker = self._take(kind, version, identity)
+            worker = self._take(kind, version, run)
         except OSError as error:
-            self._backoff.hold(identity, token, kind, error.strerror or str(error))
+            self.backoff.hold(identity, token, kind, error.strerror or str(error))
             return
         if worker.is_gone:  # asking for a process has shown that the version and all of its workers are dead
             self.later(outcomes.lost([(identity, token)]))
             return
         self._place(worker, message)
 
-    def _take(self, kind: Kind, version: VersionProcess, run: str) -> WorkerProcess:
-        return self.pool.take_sync(version) if kind == "sync" else self.pool.take_async(version, run)
+    def _take(self, kind: Kind, version: VersionProcess, run: dict[str, Any]) -> WorkerProcess:
+        if kind == "sync":
+            return self.pool.take_sync(version)
+        return self.pool.take_async(version, run["id"], run.get("machine") or DEFAULT_MACHINE)
 
     def _send_back(self, run: str, token: int, task: str, version: str) -> None:
         """Answer a run whose task is not in this version: it was given out when another one was current.
@@ -179,14 +181,17 @@ class Dispatcher:
             run.get("max_duration_ms"),
             run.get("usage_ms") or 0,
             self.loop.time(),
+            run.get("machine") or DEFAULT_MACHINE,
+            worker.kind == "sync" or self.pool.suspects.is_alone(run["id"]),
         )
         self.runs[placement.run] = worker.runs[placement.run] = placement
         self._disowned.discard(placement.run)
         self.slot_taken(worker.kind)
         worker.executions += 1
         crash_point("supervisor.start_placed")
-        worker.send_channel.send(message)
+        worker.send_channel.send({**message, "alone": placement.alone})
         self._endings.watch_duration(placement)
+        self._growth.watch()
 
     def _resume(self, message: Message) -> None:
         placement = self.find(message["run"], message["old"])
@@ -203,6 +208,7 @@ class Dispatcher:
         placement.worker.send(message)
         self.loop.call_later(self.limits.confirm, self._check_confirmed, placement, token)
         self._endings.watch_duration(placement)
+        self._growth.watch()
 
     def _forward(self, message: Message) -> None:
         placement = self.find(message["run"], message["token"])
@@ -269,65 +275,9 @@ class Dispatcher:
         entries = [{**common, "stream": "stdout", "message": line} for line in lines]
         self._emit([{"t": "logs", "lines": entries}])
 
-    def worker_gone(self, worker: WorkerProcess, status: int | None) -> None:
+    def worker_gone(self, worker: WorkerProcess, status: int | None, peak: int | None = None) -> None:
         """Decide what the end of a process means for each run in it."""
-        crash_point("supervisor.worker_gone")
-        self.pool.forget(worker)
-        placements = list(worker.runs.values())
-        now = self.loop.time()
-        victims: list[Placement] = []
-        for placement in placements:
-            if placement.ending in ("cancelled", "timed_out"):
-                self.later(outcomes.ended(placement, now))
-            elif placement.parked or placement.ending == "evicted":
-                self.later(outcomes.evicted(placement))
-            else:
-                victims.append(placement)
-        self._judge(worker, victims, status, now)
-        for placement in placements:
-            self.forget(placement)
-
-    def _judge(self, worker: WorkerProcess, victims: list[Placement], status: int | None, now: float) -> None:
-        """Find out which of the runs in a process may have ended it; the others are just lost."""
-        is_ours = status is None or worker.culprit is not None or self.is_stopping
-        innocent = victims if is_ours else [victim for victim in victims if self._was_never_taken(victim)]
-        if innocent:
-            self._give_back(worker, innocent, status)
-        suspects = [victim for victim in victims if victim not in innocent]
-        if suspects and status is not None:
-            self._accuse(worker, suspects, status, now)
-
-    def _was_never_taken(self, placement: Placement) -> bool:
-        """Say whether the process was dead already when the run came; not believed for ever."""
-        if placement.confirmed:
-            return False
-        self._never_taken[placement.run] += 1
-        limit = _MAX_NEVER_TAKEN if placement.worker.is_ready else _MAX_NEVER_READY
-        return self._never_taken[placement.run] < limit
-
-    def _give_back(self, worker: WorkerProcess, victims: list[Placement], status: int | None) -> None:
-        """Have runs go on in another process: at once, or after a pause if none can be started at all."""
-        reason = worker.failure
-        if not worker.is_ready and status is not None and not self.is_stopping:
-            failed_before = any(self._never_taken[victim.run] > 1 for victim in victims)
-            reason = f"it ends with {describe_exit(status)} before it is ready" if failed_before else None
-        if reason is None:
-            self.later(outcomes.lost((victim.run, victim.token) for victim in victims))
-            return
-        for victim in victims:
-            self._backoff.hold(victim.run, victim.token, worker.kind, reason)
-
-    def _accuse(self, worker: WorkerProcess, victims: list[Placement], status: int, now: float) -> None:
-        runs = [victim.run for victim in victims]
-        text = f"A worker process ended with {describe_exit(status)} while executing {', '.join(runs[:3])}"
-        text += f" and {len(runs) - 3} more." if len(runs) > 3 else "."
-        self.tell(SupervisorEvent("worker_died", text, {"runs": runs, "status": status, "pid": worker.pid}))
-        if worker.kind == "async":
-            self.pool.suspects.accuse(runs)
-        if len(victims) == 1:
-            self.later(outcomes.crashed(victims[0], status, now))
-            return
-        self.later(outcomes.lost((victim.run, victim.token) for victim in victims))
+        self.deaths.judge(worker, status, peak)
 
     def _hear_end(self, worker: WorkerProcess, message: Message) -> bool:
         placement = worker.runs.get(message["run"])
@@ -340,9 +290,13 @@ class Dispatcher:
             return False
         if worker.kind == "sync":
             worker.take_output()
-        self.pool.suspects.acquit(placement.run)
+        if message.pop("suspect", False):
+            self.pool.suspects.accuse([placement.run])
+        else:
+            self.pool.suspects.acquit(placement.run)
+        worker.is_worn = worker.is_worn or message.pop("worn", False)
         self._disowned.discard(placement.run)
-        self._never_taken.pop(placement.run, None)
+        self.deaths.forget(placement.run)
         self._sent_back.pop(placement.run, None)
         self.forget(placement)
         return True
@@ -381,6 +335,7 @@ class Dispatcher:
             self.evict(placement)
 
     def _hear_taken(self, worker: WorkerProcess, message: Message) -> bool:
+        worker.note_memory(message)
         for run, token in message["runs"]:
             placement = worker.runs.get(run)
             if placement is not None and placement.token == token:
@@ -402,6 +357,10 @@ class Dispatcher:
 
     def _hear_unblocked(self, worker: WorkerProcess, message: Message) -> bool:
         self.tell(SupervisorEvent("unblocked", "The event loop runs again.", {"run": worker.blocked_run}))
+        if worker.blocked_run:
+            for placement in worker.executing:
+                if placement.run != worker.blocked_run:  # it was not their time
+                    placement.since = min(self.loop.time(), placement.since + message["ms"] / 1000)
         worker.blocked_run = None
         return False
 

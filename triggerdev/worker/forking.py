@@ -14,6 +14,7 @@ from triggerdev.worker import processes
 from triggerdev.worker.channel import ControlChannel
 
 _FATAL_EXIT_CODE = 70  # EX_SOFTWARE
+_MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 _HAS_WAITID = hasattr(os, "waitid")  # macOS: since Python 3.13
 
 
@@ -24,7 +25,7 @@ class Nursery:
     cannot belong to anybody else.
     """
 
-    def __init__(self, control: ControlChannel, on_exit: Callable[[int, int], None]) -> None:
+    def __init__(self, control: ControlChannel, on_exit: Callable[[int, int, int], None]) -> None:
         self._control = control
         self._on_exit = on_exit
         self._children: set[int] = set()
@@ -92,13 +93,13 @@ class Nursery:
                 if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
                     continue
                 processes.kill_group(pid)
-            found, status = os.waitpid(pid, os.WNOHANG)
+            found, status, used = os.wait4(pid, os.WNOHANG)
             if not found:
                 continue
             if not _HAS_WAITID:
                 processes.kill_group(pid)
             self._children.discard(pid)
-            self._on_exit(pid, os.waitstatus_to_exitcode(status))
+            self._on_exit(pid, os.waitstatus_to_exitcode(status), used.ru_maxrss * _MAXRSS_UNIT)
 
     def _become_child(self, parent: int, main: Callable[[], None]) -> None:
         status = _FATAL_EXIT_CODE

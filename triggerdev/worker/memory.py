@@ -4,12 +4,53 @@ import contextlib
 import os
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 _OOM_SCORE = 500  # of 1000
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+_STATUS = re.compile(r"^(VmHWM|VmRSS|RssAnon|RssShmem|VmData):\s+(\d+) kB", re.MULTILINE)
+_FORGET_PEAK = "5"
 _PROPORTIONAL = re.compile(r"^Pss: +(\d+) kB", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Bytes of a process.
+
+    `resident`: in memory now, `peak`: at most so far, `private`: of these, what no file stands behind,
+    `data`: mapped privately and for writing, used or not.
+    """
+
+    resident: int
+    peak: int
+    private: int
+    data: int
+
+
+def usage(pid: int | None = None) -> Usage | None:
+    """Give the memory of a process, this one by default; None if it is not known."""
+    found = dict(_STATUS.findall(_read(f"/proc/{pid or 'self'}/status")))
+    sizes = {name: int(size) * 1024 for name, size in found.items()}
+    if "RssAnon" not in sizes or "VmData" not in sizes:
+        return None
+    private = sizes["RssAnon"] + sizes.get("RssShmem", 0)
+    return Usage(sizes["VmRSS"], sizes["VmHWM"], private, sizes["VmData"])
+
+
+def require_usage() -> Usage:
+    """Give the memory of this process. Raises OSError where the system does not tell it."""
+    found = usage()
+    if found is None:
+        raise OSError("/proc/self/status tells no memory")
+    return found
+
+
+def forget_peak() -> None:
+    """Let the peak of this process begin anew, if the system can."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text(_FORGET_PEAK, encoding="ascii")
 
 
 def machine_memory() -> int | None:
@@ -45,6 +86,6 @@ def die_first() -> None:
 
 def _read(path: str) -> str:
     try:
-        return Path(path).read_text(encoding="ascii")
+        return Path(path).read_text(encoding="ascii", errors="replace")
     except OSError:
         return ""  # no such process or system

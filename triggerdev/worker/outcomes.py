@@ -4,6 +4,7 @@ import signal
 from collections.abc import Iterable
 
 from triggerdev.protocol import ErrorInfo, Message
+from triggerdev.worker.executor.shortage import OUT_OF_MEMORY, describe_shortage
 from triggerdev.worker.template_process import describe_exit
 from triggerdev.worker.worker_process import Placement
 
@@ -30,13 +31,26 @@ def unknown_task(run: str, token: int, task: str, version: str) -> Message:
     return _done(run, token, "failed", "COULD_NOT_FIND_TASK", text, 0) | {"skip_retry": True}
 
 
-def crashed(placement: Placement, status: int, now: float) -> Message:
+def crashed(placement: Placement, status: int, now: float, peak: int | None = None) -> Message:
     """The end of a run whose process ended under it; `status` is an exit code or minus a signal."""
     code = _SIGNAL_CODES.get(signal.Signals(-status), _OTHER_CODE) if _is_signal(status) else _OTHER_CODE
     text = f"The process of the run ended with {describe_exit(status)} while the run was executing."
     if code == "TASK_PROCESS_MAYBE_OOM_KILLED":
-        text += " Nobody here sent it; most likely the machine ran out of memory."
-    return _done(placement.run, placement.token, "crashed", code, text, placement.usage_ms(now))
+        text += " Nobody here sent it; most likely the system ran out of memory."
+    return _with_peak(
+        _done(placement.run, placement.token, "crashed", code, text, placement.usage_ms(now)), peak
+    )
+
+
+def out_of_memory(placement: Placement, now: float, peak: int | None) -> Message:
+    """The end of a run whose process was killed since it had used up the memory of its machine."""
+    text = f"The run has used up its memory: {describe_shortage(placement.machine, peak)}"
+    done = _done(placement.run, placement.token, "crashed", OUT_OF_MEMORY, text, placement.usage_ms(now))
+    return _with_peak(done, peak)
+
+
+def _with_peak(done: Message, peak: int | None) -> Message:
+    return done if peak is None else {**done, "peak_memory": peak}
 
 
 def ended(placement: Placement, now: float) -> Message:

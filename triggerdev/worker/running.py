@@ -1,7 +1,7 @@
 """The main loops of worker processes: one event loop for many runs, or one run at a time.
 
 supervisor -> worker   start, resume, op_done, reply, cancel, evict; ping; shutdown
-worker -> supervisor   welcome; op, park, done, evicted, logs; taken {runs}; pong;
+worker -> supervisor   welcome; op, park, done, evicted, logs; taken {runs, resident, private}; pong;
                        blocked {run, token, ms, location, source_line, stack}; unblocked
 """
 
@@ -16,7 +16,9 @@ from triggerdev._crash import crash_point
 from triggerdev.protocol import Message
 from triggerdev.worker import memory
 from triggerdev.worker.channel import AsyncChannel, BlockingChannel
+from triggerdev.worker.confining import confine
 from triggerdev.worker.executor import AsyncExecutor, SyncExecutor, install_capture
+from triggerdev.worker.executor.confinement import Confinement
 from triggerdev.worker.executor.threads import follow_threads
 from triggerdev.worker.project import ImportedProject
 from triggerdev.worker.watchdog import Watchdog
@@ -24,38 +26,42 @@ from triggerdev.worker.watchdog import Watchdog
 INTERRUPTS = {signal.SIGUSR1: "cancelled", signal.SIGUSR2: "timed_out", signal.SIGTERM: "evicted"}
 
 
-def run_worker(kind: str, sock: socket.socket, project: ImportedProject) -> None:
-    """Execute runs of one kind, "async" or "sync", until the supervisor says shutdown or is gone."""
+def run_worker(kind: str, sock: socket.socket, project: ImportedProject, group: str | None = None) -> None:
+    """Execute runs of one kind, "async" or "sync", until the supervisor says shutdown or is gone.
+
+    `group`: the folder of the control group that bounds the process.
+    """
     memory.die_first()
+    confinement = confine(group)
     signal.signal(signal.SIGINT, lambda *_: None)  # not SIG_IGN, which programs of tasks would inherit
     install_capture()
     follow_threads()
     if kind == "async":
-        asyncio.run(_serve(sock, project))
+        asyncio.run(_serve(sock, project, confinement))
     else:
-        SyncWorker(sock, project).run()
+        SyncWorker(sock, project, confinement).run()
     atexit._run_exitfuncs()
 
 
-async def _serve(sock: socket.socket, project: ImportedProject) -> None:
-    worker = AsyncWorker(sock, project)
+async def _serve(sock: socket.socket, project: ImportedProject, confinement: Confinement) -> None:
+    worker = AsyncWorker(sock, project, confinement)
     await worker.run()
 
 
 class AsyncWorker:
     """Runs an executor on an event loop."""
 
-    def __init__(self, sock: socket.socket, project: ImportedProject) -> None:
+    def __init__(self, sock: socket.socket, project: ImportedProject, confinement: Confinement) -> None:
         self._closed = asyncio.Event()
         self._channel = AsyncChannel(sock, self._on_messages, self._closed.set)
-        self._executor = AsyncExecutor(project.project, self._channel)
+        self._executor = AsyncExecutor(project.project, self._channel, confinement)
         self._watchdog = Watchdog(self._executor, self._channel, project.root)
 
     async def run(self) -> None:
         """Serve until shutdown."""
         for number in INTERRUPTS:
             signal.signal(number, self._interrupt)
-        self._channel.send({"t": "welcome", "pid": os.getpid()})
+        self._channel.send({"t": "welcome", "pid": os.getpid(), **_memory_now()})
         self._watchdog.start()
         await self._closed.wait()
         self._channel.close()
@@ -76,6 +82,12 @@ class AsyncWorker:
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         self._watchdog.interrupt(INTERRUPTS[signal.Signals(number)])
+
+
+def _memory_now() -> dict[str, int]:
+    """Say what the process has in memory, for whoever tells how much a run has added."""
+    found = memory.usage()
+    return {} if found is None else {"resident": found.resident, "private": found.private}
 
 
 def _placed(message: Message) -> tuple[str, int] | None:
@@ -102,7 +114,7 @@ class SyncChannel(BlockingChannel):
                 continue
             taken = _placed(message)
             if taken is not None:
-                self.send({"t": "taken", "runs": [taken]})
+                self.send({"t": "taken", "runs": [taken], **_memory_now()})
                 crash_point("worker.taken")
             return message
 
@@ -110,15 +122,15 @@ class SyncChannel(BlockingChannel):
 class SyncWorker:
     """Runs an executor on the main thread, one run at a time."""
 
-    def __init__(self, sock: socket.socket, project: ImportedProject) -> None:
+    def __init__(self, sock: socket.socket, project: ImportedProject, confinement: Confinement) -> None:
         self._channel = SyncChannel(sock)
-        self._executor = SyncExecutor(project.project, self._channel)
+        self._executor = SyncExecutor(project.project, self._channel, confinement)
 
     def run(self) -> None:
         """Serve until shutdown."""
         for number in INTERRUPTS:
             signal.signal(number, self._interrupt)
-        self._channel.send({"t": "welcome", "pid": os.getpid()})
+        self._channel.send({"t": "welcome", "pid": os.getpid(), **_memory_now()})
         while (message := self._channel.receive())["t"] != "shutdown":
             if message["t"] == "start":
                 self._executor.execute(message)

@@ -1,7 +1,7 @@
 """A worker that imports the user's code by itself, for versions in which a thread forbids to fork.
 
-Started as `python -m triggerdev.worker.spawned PARENT_PID KIND CHANNEL_FD LOAD_FD`; the file LOAD_FD holds
-the `load` message and the contents of the version's files, which may have been edited since.
+Started as `python -m triggerdev.worker.spawned PARENT_PID KIND CHANNEL_FD LOAD_FD GROUP`; the file LOAD_FD
+holds the `load` message and the contents of the version's files, which may have been edited since.
 """
 
 import os
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
     if project.problems:
         print(f"The project cannot be imported any more: {project.problems[0]['message']}", file=sys.stderr)  # noqa: T201
         return _IMPORT_FAILED_EXIT_CODE
-    run_worker(kind, sock, project)
+    run_worker(kind, sock, project, arguments[4] or None)
     return 0
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from triggerdev import errors
 from triggerdev._crash import crash_point
 from triggerdev.protocol import Message, WorkerSettings
+from triggerdev.worker.cgroups import Groups
 from triggerdev.worker.dispatcher import Dispatcher
 from triggerdev.worker.events import Limits, LoadOutcome, SupervisorEvent
 from triggerdev.worker.template_process import TemplateProcess
@@ -27,7 +28,8 @@ class Supervisor:
     """Loads code versions and executes runs in child processes.
 
     `on_messages` gets lists of messages for the engine, `on_event` what people should know, `on_capacity` is
-    called when slots have become free; all on the loop that `start` was awaited on.
+    called when slots have become free; all on the loop that `start` was awaited on. `groups`: control groups
+    for worker processes.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Supervisor:
         on_event: Callable[[SupervisorEvent], None],
         on_capacity: Callable[[], None] = lambda: None,
         limits: Limits | None = None,
+        groups: Groups | None = None,
     ) -> None:
         self.settings = settings
         self._interpreter = interpreter
@@ -47,6 +50,7 @@ class Supervisor:
         self._on_event = on_event
         self._on_capacity = on_capacity
         self._limits = limits or Limits()
+        self._groups = groups or Groups(None)
         self._dispatcher = Dispatcher(self._limits, emit=on_messages, tell=on_event, on_capacity=on_capacity)
         self._template: TemplateProcess | None = None
         self._templates: list[TemplateProcess] = []
@@ -132,7 +136,7 @@ class Supervisor:
         try:
             if self._template is None:
                 self._template = self._new_template()
-            version = VersionProcess(name, self._template, self, self._next_worker)
+            version = VersionProcess(name, self._template, self, self._next_worker, self._groups)
         except OSError as error:
             problem = not_started(error.strerror or str(error))
             return LoadOutcome(name, None, [problem], [], 0, died=True), False
@@ -199,8 +203,8 @@ class Supervisor:
     def worker_printed(self, worker: WorkerProcess, lines: list[str]) -> None:
         self._dispatcher.worker_printed(worker, lines)
 
-    def worker_gone(self, worker: WorkerProcess, status: int | None) -> None:
-        self._dispatcher.worker_gone(worker, status)
+    def worker_gone(self, worker: WorkerProcess, status: int | None, peak: int | None) -> None:
+        self._dispatcher.worker_gone(worker, status, peak)
         self._changed.set()
         version = self._versions.get(worker.version)
         if version is not None:

@@ -27,6 +27,11 @@ class Suspects:
         """Forget a run; it is fine if it is none of the suspects."""
         self._group_of.pop(run, None)
 
+    def is_alone(self, run: str) -> bool:
+        """Say whether nobody else is in the group of a suspect."""
+        group = self._group_of.get(run)
+        return group is not None and list(self._group_of.values()).count(group) == 1
+
     def group_of(self, run: str) -> int | None:
         """Give the group that a run belongs to, None for a run beyond suspicion."""
         return self._group_of.get(run)

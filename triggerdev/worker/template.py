@@ -66,7 +66,7 @@ class Template:
             self._versions[self._nursery.fork(lambda: _become_version(sock))] = version
             crash_point("template.version_forked")
 
-    def _report_exit(self, pid: int, status: int) -> None:
+    def _report_exit(self, pid: int, status: int, _peak: int) -> None:
         version = self._versions.pop(pid)
         self._control.send({"t": "exited", "version": version, "pid": pid, "status": status})
 

@@ -1,9 +1,9 @@
 """A version process: has imported one version of the user's code, and forks the workers that execute it.
 
-supervisor -> version   load {version, settings}; fork {worker, kind} + socket and output pipe
+supervisor -> version   load {version, settings}; fork {worker, kind, group?} + socket and output pipe
 version -> supervisor   importing {file}; loaded {manifest, modules} | load_failed {problems, files};
                         forked {worker, pid} | fork_failed {worker, error}; unforkable {threads};
-                        exited {worker, pid, status}
+                        exited {worker, pid, status, peak}
 """
 
 import errno
@@ -65,7 +65,7 @@ class Version:
     def _start_worker(self, message: Message, fds: list[int]) -> None:
         worker = message["worker"]
         try:
-            pid = self._fork_worker(message["kind"], fds)
+            pid = self._fork_worker(message["kind"], message.get("group"), fds)
         except OSError as error:  # no processes, memory or files are left
             reason = error.strerror or str(error)
             self._control.send({"t": "fork_failed", "worker": worker, "error": reason})
@@ -77,21 +77,21 @@ class Version:
             for fd in fds:
                 os.close(fd)
 
-    def _fork_worker(self, kind: str, fds: list[int]) -> int:
+    def _fork_worker(self, kind: str, group: str | None, fds: list[int]) -> int:
         if len(fds) < _WORKER_FDS:  # the system has dropped those that it had no room for
             raise OSError(errno.ENFILE, os.strerror(errno.ENFILE))
         channel, output = fds
         if processes.thread_count() > 1:
-            return self._spawn(kind, channel, output)
-        return self._nursery.fork(lambda: self._become_worker(kind, channel, output))
+            return self._spawn(kind, group, channel, output)
+        return self._nursery.fork(lambda: self._become_worker(kind, group, channel, output))
 
-    def _become_worker(self, kind: str, channel: int, output: int) -> None:
+    def _become_worker(self, kind: str, group: str | None, channel: int, output: int) -> None:
         from triggerdev.worker.running import run_worker
 
         forking.redirect_output(output)
-        run_worker(kind, socket.socket(fileno=channel), self._project)
+        run_worker(kind, socket.socket(fileno=channel), self._project, group)
 
-    def _spawn(self, kind: str, channel: int, output: int) -> int:
+    def _spawn(self, kind: str, group: str | None, channel: int, output: int) -> int:
         from pathlib import Path
 
         from triggerdev.worker.interpreter import module_command
@@ -100,13 +100,13 @@ class Version:
             self._control.send({"t": "unforkable", "threads": self._project.manifest["threads"]})
             self._told_threads = True
         with _unnamed_file({**self._load, "contents": self._project.contents}) as file:
-            arguments = [str(os.getpid()), kind, str(channel), str(file.fileno())]
+            arguments = [str(os.getpid()), kind, str(channel), str(file.fileno()), group or ""]
             command = [*module_command(Path(sys.executable), "triggerdev.worker.spawned"), *arguments]
             return self._nursery.spawn(command, (channel, file.fileno()), output)
 
-    def _report_exit(self, pid: int, status: int) -> None:
+    def _report_exit(self, pid: int, status: int, peak: int) -> None:
         worker = self._workers.pop(pid)
-        self._control.send({"t": "exited", "worker": worker, "pid": pid, "status": status})
+        self._control.send({"t": "exited", "worker": worker, "pid": pid, "status": status, "peak": peak})
 
 
 def _load(control: ControlChannel, load: Load) -> ImportedProject | None:

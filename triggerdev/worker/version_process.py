@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from triggerdev.protocol import Manifest, Message, SourceProblem, WorkerSettings
+from triggerdev.worker.cgroups import Groups
 from triggerdev.worker.channel import AsyncChannel
 from triggerdev.worker.events import LoadOutcome
 from triggerdev.worker.template_process import TemplateProcess, describe_exit
@@ -29,6 +30,7 @@ class VersionProcess:
         template: TemplateProcess,
         listener: VersionListener,
         next_worker: Callable[[], int],
+        groups: Groups,
     ) -> None:
         self.name = name
         self.template = template
@@ -40,6 +42,7 @@ class VersionProcess:
         self.is_closed = False
         self._listener = listener
         self._next_worker = next_worker
+        self._groups = groups
         self._importing = ""
         self._started = time.monotonic()
         self._loop = asyncio.get_running_loop()
@@ -55,11 +58,16 @@ class VersionProcess:
         except TimeoutError:
             return self._failed([self._problem(f"did not finish within {timeout:g} s")])
 
-    def fork(self, kind: Kind) -> WorkerProcess:
-        """Start a worker; messages may be sent to it at once."""
+    def fork(self, kind: Kind, machine: str | None = None) -> WorkerProcess:
+        """Start a worker, a loop for the runs of one machine; messages may be sent to it at once."""
         worker = WorkerProcess(self._next_worker(), kind, self.name, self._listener)
+        worker.machine = machine
+        worker.group = self._groups.make(worker.number)
         self.workers[worker.number] = worker
-        self._channel.send_fds({"t": "fork", "worker": worker.number, "kind": kind}, worker.child_fds)
+        order: Message = {"t": "fork", "worker": worker.number, "kind": kind}
+        if worker.group.folder is not None:
+            order["group"] = str(worker.group.folder)
+        self._channel.send_fds(order, worker.child_fds)
         return worker
 
     def close(self) -> None:
@@ -91,7 +99,7 @@ class VersionProcess:
             if kind == "exited":
                 worker = self.workers.pop(message["worker"], None)
                 if worker is not None:
-                    worker.exited(message["status"])
+                    worker.exited(message["status"], message["peak"])
             elif kind == "forked" and message["worker"] in self.workers:
                 self.workers[message["worker"]].forked(message["pid"])
             elif kind == "fork_failed":

@@ -30,6 +30,7 @@ class Watchdog:
         self._beat = time.monotonic()
         self._is_blocked = False
         self._blocking_task: asyncio.Task[Any] | None = None
+        self._blamed: str | None = None
 
     def start(self) -> None:
         """Start to watch; loop thread only."""
@@ -43,11 +44,14 @@ class Watchdog:
             self._executor.interrupt(task, reason)
 
     def _tick(self) -> None:
-        self._beat = time.monotonic()
+        now = time.monotonic()
+        late, self._beat = now - self._beat, now
         if self._is_blocked:
             self._is_blocked = False
             self._blocking_task = None
-            self._channel.send({"t": "unblocked"})
+            if self._blamed is not None:
+                self._executor.excuse(self._blamed, late * 1000)
+            self._channel.send({"t": "unblocked", "ms": round(late * 1000)})
         self._loop.call_later(_BEAT_SECONDS, self._tick)
 
     def _watch(self) -> None:
@@ -63,6 +67,7 @@ class Watchdog:
         self._blocking_task = task
         found = self._executor.find_run(task)
         run, token = found or (None, None)
+        self._blamed = run
         frames = self._user_frames()
         self._channel.send_from_thread(
             {

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from triggerdev.protocol import Message
+from triggerdev.protocol import DEFAULT_MACHINE, Message
 from triggerdev.worker import processes
+from triggerdev.worker.cgroups import Group
 from triggerdev.worker.channel import AsyncChannel
 from triggerdev.worker.output import OutputReader
 
@@ -21,7 +22,8 @@ _STATUS_SECONDS = 0.5
 class Placement:
     """A run on a worker: executing, or parked there while it waits.
 
-    `since` is the loop's time at which it began to execute, `used_ms` the compute time before that;
+    `machine`: its preset. `alone`: the only run of its process. `since` is the loop's time at which
+    it began to execute, `used_ms` the compute time before that;
     `confirmed` that the worker has taken it; `ending` the outcome it has been told to come to; `waits` when
     those of its operations are over that say so, `due` when it need not wait any more, if that is known.
     """
@@ -34,6 +36,8 @@ class Placement:
     max_ms: int | None
     used_ms: float
     since: float
+    machine: str = DEFAULT_MACHINE
+    alone: bool = True
     parked: bool = False
     confirmed: bool = False
     parked_at: float = 0
@@ -60,7 +64,7 @@ class WorkerListener(Protocol):
 
     def worker_said(self, worker: "WorkerProcess", messages: list[Message]) -> None: ...
     def worker_printed(self, worker: "WorkerProcess", lines: list[str]) -> None: ...
-    def worker_gone(self, worker: "WorkerProcess", status: int | None) -> None: ...
+    def worker_gone(self, worker: "WorkerProcess", status: int | None, peak: int | None) -> None: ...
 
 
 class WorkerProcess:
@@ -81,6 +85,12 @@ class WorkerProcess:
         self.culprit: str | None = None
         self.failure: str | None = None
         self.is_ready = False
+        self.machine: str | None = None
+        self.group = Group()
+        self.is_worn = False
+        self.is_over_memory = False
+        self.resident = 0
+        self.private = 0
         self._listener = listener
         self._loop = asyncio.get_running_loop()
         self._is_killed = False
@@ -103,6 +113,15 @@ class WorkerProcess:
     @property
     def parked(self) -> list[Placement]:
         return [placement for placement in self.runs.values() if placement.parked]
+
+    def note_memory(self, message: Message) -> None:
+        """Note what the process has in memory without the run that begins, or without any."""
+        self.resident = message.get("resident", self.resident)
+        self.private = message.get("private", self.private)
+
+    def growth(self, peak: int | None) -> int | None:
+        """Give how much of a peak belongs to the runs; None if it is not known."""
+        return max(0, peak - self.resident) if peak and self.resident else None
 
     def send(self, message: Message) -> None:
         self.send_channel.send(message)
@@ -148,7 +167,7 @@ class WorkerProcess:
         self.failure = reason
         self.exited(None)
 
-    def exited(self, status: int | None) -> None:
+    def exited(self, status: int | None, peak: int | None = None) -> None:
         """Take note of the end: first what the process still said, then the listener is told."""
         if self.is_gone:
             return
@@ -160,7 +179,7 @@ class WorkerProcess:
                 timer.cancel()
         self.send_channel.close()
         self._output.close()
-        self._listener.worker_gone(self, status)
+        self._listener.worker_gone(self, status, peak)
 
     def _receive(self, messages: list[Message]) -> None:
         if not self.is_ready:
@@ -172,6 +191,7 @@ class WorkerProcess:
         welcome, *rest = messages
         self.is_ready = True
         self.pid = welcome["pid"]
+        self.note_memory(welcome)
         for number in self._signals:
             self.interrupt(number)
         self._signals.clear()

@@ -11,6 +11,7 @@ from triggerdev.engine.store.protocol import Capacity, OpRow
 from triggerdev.engine.transitions import Event
 from triggerdev.protocol import DEFAULT_MACHINE, ErrorInfo, Message, OpRecord, RunStart
 
+_OUT_OF_MEMORY: ErrorInfo = {"type": "INTERNAL_ERROR", "code": "TASK_PROCESS_OOM_KILLED"}
 _TIMED_OUT: ErrorInfo = {"type": "INTERNAL_ERROR", "code": "MAX_DURATION_EXCEEDED"}
 
 
@@ -97,6 +98,9 @@ def start_message(ctx: Context, run: Run) -> RunStart:
     }
     if run.resuming:
         message["resumed"] = True
+    larger = retry.larger_machine(run, _OUT_OF_MEMORY, ctx.tasks.policy(run.task))
+    if larger is not None:
+        message["larger_machine"] = larger
     return message
 
 
@@ -138,6 +142,8 @@ def done(ctx: Context, message: Message) -> bool:
     if run is None:
         return False
     run.usage_ms = max(run.usage_ms, message.get("usage_ms", 0))
+    if "peak_memory" in message:
+        run.peak_memory = max(run.peak_memory or 0, message["peak_memory"])
     outcome = message["outcome"]
     if run.cancel_requested or outcome == "cancelled":
         finish.finish(ctx, run, Event.CANCEL, finish.CANCELED)

@@ -87,6 +87,7 @@ def new_run(r: Run) -> tuple[Any, ...]:
         r.is_test,
         r.is_replay,
         r.idempotency_scope,
+        r.peak_memory,
     )
 
 
@@ -121,6 +122,7 @@ def changed_run(r: Run) -> tuple[Any, ...]:
         _text(r.metadata),
         _text(r.tags) if r.tags else None,
         r.machine,
+        r.peak_memory,
         r.seq,
     )
 

@@ -6,12 +6,13 @@ from typing import Any
 
 from triggerdev import errors
 from triggerdev._crash import crash_point, crash_point_after_turn
-from triggerdev.protocol import Message, RunStart
+from triggerdev.protocol import DEFAULT_MACHINE, Message, RunStart
 from triggerdev.sdk import http
 from triggerdev.worker.executor import repeatable
 from triggerdev.worker.executor.async_session import AsyncSession
 from triggerdev.worker.executor.branches import Branch, follow
 from triggerdev.worker.executor.capture import LogSink
+from triggerdev.worker.executor.confinement import Confinement
 from triggerdev.worker.executor.pacing import Pacing, PendingOp
 from triggerdev.worker.executor.project import Channel, Project
 from triggerdev.worker.executor.session import cannot_start
@@ -29,8 +30,9 @@ class AsyncExecutor:
     run that waits keeps its slot because of timers of its own.
     """
 
-    def __init__(self, project: Project, channel: Channel) -> None:
+    def __init__(self, project: Project, channel: Channel, confinement: Confinement | None = None) -> None:
         self.project = project
+        self.confinement = confinement or Confinement()
         self.channel = channel
         self.loop = asyncio.get_running_loop()
         self.sink = LogSink(channel, self.loop)
@@ -105,6 +107,22 @@ class AsyncExecutor:
         self.candidates.discard(session)
         if self._runs.get(session.id) is session:
             del self._runs[session.id]
+            if not session.alone:
+                self._make_room(session)
+
+    def _make_room(self, session: AsyncSession) -> None:
+        """Let the process use what its runs may have; all of those on a loop have the same machine."""
+        machine = session.start.get("machine") or DEFAULT_MACHINE
+        if session.alone:
+            self.confinement.enter(machine)
+        else:
+            self.confinement.share(machine, len(self._runs))
+
+    def excuse(self, blamed: str, ms: float) -> None:
+        """Take time in which one run blocked the loop off the clocks of the others."""
+        for session in self._runs.values():
+            if session.id != blamed and not session.parked:
+                session.clock.excuse(ms)
 
     def keep(self, branch: Branch) -> None:
         """Hold a task that nobody awaits."""
@@ -130,8 +148,9 @@ class AsyncExecutor:
         except Exception as error:
             self.channel.send(cannot_start(start, error, self.project.root))
             return
-        session = AsyncSession(self, start, plan)
+        session = AsyncSession(self, start, plan, alone=message.get("alone", False))
         self._runs[session.id] = session
+        self._make_room(session)
         session.begin()
 
     def _find(self, message: Message, field: str = "token") -> AsyncSession | None:

@@ -25,6 +25,7 @@ from triggerdev.worker.executor.branches import (
 )
 from triggerdev.worker.executor.capture import now_ms
 from triggerdev.worker.executor.course import NOTHING, Course, has_place, is_flush
+from triggerdev.worker.executor.deadline import Deadline
 from triggerdev.worker.executor.pacing import Pacing, PendingOp
 from triggerdev.worker.executor.record import MAIN, Node
 from triggerdev.worker.executor.session import STALE, WAIT_TYPES, AttemptSession, refusal
@@ -40,8 +41,10 @@ _CALM_TURNS = 3  # a finished task wakes the one that joins it within three turn
 class AsyncSession(AttemptSession):
     """One attempt on a loop that it shares with others."""
 
-    def __init__(self, executor: "AsyncExecutor", start: RunStart, plan: "Plan") -> None:
+    def __init__(self, executor: "AsyncExecutor", start: RunStart, plan: "Plan", alone: bool = False) -> None:
         super().__init__(executor.project, executor.channel, executor.sink, start)
+        self.confinement = executor.confinement
+        self.alone = alone
         self.alarm = 0
         self.timers = Timers(executor.loop)
         self.pending: dict[str, PendingOp] = {}
@@ -58,7 +61,9 @@ class AsyncSession(AttemptSession):
         self._unanswered = 0
         self._calm = 0
         self._outcome: Message | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        limit = start.get("max_duration_ms")
+        self._deadline = Deadline(executor.loop, self.clock, limit, self._time_out)
+        self._grace: asyncio.TimerHandle | None = None
         self._flush_timer: asyncio.TimerHandle | None = None
         self._hooks_running = False
         self._held: list[tuple[str, Any]] = []
@@ -72,7 +77,7 @@ class AsyncSession(AttemptSession):
         variables = contextvars.copy_context()
         variables.run(sessions.enter, self)
         self._variables = variables
-        self._arm()
+        self._deadline.arm()
         branch = Branch(
             self.attempt.execute(), session=self, node=self.main, loop=self._loop, context=variables
         )
@@ -321,15 +326,15 @@ class AsyncSession(AttemptSession):
             return
         self.parked = self.is_still = True
         crash_point("worker.parking")
-        self._disarm()
+        self._deadline.disarm()
         self.send_changes()
-        self.stop_clock()
+        self.clock.stop()
         message: Message = {
             "t": "park",
             "run": self.id,
             "token": self.token,
             "ops": list(self.pending),
-            "usage_ms": self.total_usage_ms(),
+            "usage_ms": round(self.clock.total_ms),
         }
         self._told_timer = math.inf
         first = self.timers.first()
@@ -345,8 +350,8 @@ class AsyncSession(AttemptSession):
         crash_point("worker.resumed")
         self.token = token
         self.parked = self.is_still = self._has_rung = False
-        self.start_clock()
-        self._arm()
+        self.clock.start()
+        self._deadline.arm()
         self._executor.candidates.add(self)
         if self.attempt.has_hooks("on_resume"):
             self._run_hooks("on_resume", lambda: None)
@@ -392,17 +397,6 @@ class AsyncSession(AttemptSession):
 
     # -- time
 
-    def _arm(self) -> None:
-        limit = self.start.get("max_duration_ms")
-        if limit is not None:
-            left = max(0.0, limit - self.usage_ms()[1]) / 1000
-            self._timer = self._loop.call_later(left, self._time_out, context=NO_RUN)
-
-    def _disarm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
     def _time_out(self) -> None:
         self.end(self.signal_of("timed_out"))
 
@@ -443,14 +437,14 @@ class AsyncSession(AttemptSession):
             self._finish(self._outcome)
             return
         self.signal = signal
-        self._disarm()
+        self._deadline.disarm()
         self._ring()
         later = self._loop.call_later
-        self._timer = later(self._executor.grace_seconds, self._nag, context=NO_RUN)
+        self._grace = later(self._executor.grace_seconds, self._nag, context=NO_RUN)
 
     def _nag(self) -> None:
         self._ring()
-        self._timer = self._loop.call_later(self._executor.grace_seconds, self._give_up, context=NO_RUN)
+        self._grace = self._loop.call_later(self._executor.grace_seconds, self._give_up, context=NO_RUN)
 
     def _ring(self) -> None:
         self.alarm += 1
@@ -470,8 +464,8 @@ class AsyncSession(AttemptSession):
         if self.parked and not self._is_ending:
             self._ask_for_slot()  # something outside has woken it: it tells its end when it has its slot
             return
-        self._disarm()
-        for timer in (self._flush_timer, self._patience):
+        self._deadline.disarm()
+        for timer in (self._grace, self._flush_timer, self._patience):
             if timer is not None:
                 timer.cancel()
         if self.signal is None:
@@ -479,15 +473,16 @@ class AsyncSession(AttemptSession):
         self.ended = True
         for branch in list(self.branches):
             branch.cancel()
-        self.stop_clock()
+        self.clock.stop()
         self.finish_lines()
         self._executor.finished(self)
         if outcome["outcome"] == "evicted":
             crash_point("worker.evicting")
-            self.send({"t": "evicted", "run": self.id, "token": self.token})
+            suspicion = {"suspect": True} if outcome.get("suspect") else {}
+            self.send({"t": "evicted", "run": self.id, "token": self.token, **suspicion})
         else:
-            usage = self.total_usage_ms()
-            self.send({"t": "done", "run": self.id, "token": self.token, **outcome, "usage_ms": usage})
+            done = {"t": "done", "run": self.id, "token": self.token, **outcome}
+            self.send({**done, "usage_ms": round(self.clock.total_ms), **self.peak()})
             crash_point_after_turn(self._loop, "worker.done_sent")
 
 

@@ -16,7 +16,7 @@ from triggerdev import errors
 from triggerdev._crash import crash_point
 from triggerdev.protocol import Message
 from triggerdev.sdk import serialise
-from triggerdev.worker.executor import decisions, failures, payloads
+from triggerdev.worker.executor import decisions, failures, payloads, shortage
 from triggerdev.worker.executor.binding import Bound
 from triggerdev.worker.executor.project import Plan
 from triggerdev.worker.executor.session import AttemptSession
@@ -122,7 +122,7 @@ class Attempt:
             try:
                 result = await self._call(middleware[0], next=go_on)
             except Exception as error:
-                if problem or isinstance(error, errors.TriggerError):
+                if problem or isinstance(error, (errors.TriggerError, MemoryError)):
                     raise
                 raise failures.MiddlewareError(f"{type(error).__name__}: {error}") from error
         return inside[0] if inside else result
@@ -189,6 +189,10 @@ class Attempt:
             if isinstance(signal, errors.RunCancelled):
                 await self.cancelled("cancelled")
             return self.signalled(signal)
+        if session.confinement.bounds and shortage.is_shortage(error):
+            session.confinement.lift()
+            if not session.alone:  # others have used that memory, too: this one goes on by itself
+                return {"outcome": "evicted", "suspect": True}
         return await self._failed(error)
 
     def signalled(self, signal: errors.RunSignal) -> Message:
@@ -202,20 +206,26 @@ class Attempt:
     async def _failed(self, error: BaseException) -> Message:
         decision, error = await self._decide(error)
         session = self._session
-        done: Message = {
-            "outcome": "failed",
-            "error": failures.describe(error, session.project.root),
-            **decision,
-        }
+        info = failures.describe(error, session.project.root)
+        ran_out = shortage.is_said(error) or (session.confinement.bounds and shortage.is_shortage(error))
+        if ran_out:
+            shortage.mark(info, error, session.context.machine.preset, session.peak().get("peak_memory"))
+        done: Message = {"outcome": "failed", "error": info, **decision}
         if failures.skips_retry(error):
             done["skip_retry"] = True
-        is_last = session.start["attempt"] >= (session.start.get("max_attempts") or 1)
-        if self._plan.hooks and (is_last or done.get("skip_retry")):
+        if self._plan.hooks and self._is_last(done, ran_out):
             await self._tolerant("on_failure", error=error)
             await self._tolerant("on_complete", error=error, result={"ok": False, "error": error})
         if session.signal is not None:
             return self.signalled(session.signal)
         return done
+
+    def _is_last(self, done: Message, ran_out: bool) -> bool:
+        """Say whether no attempt follows a failed one."""
+        start = self._session.start
+        if done.get("skip_retry") or start["attempt"] >= (start.get("max_attempts") or 1):
+            return True
+        return ran_out and not start.get("larger_machine")
 
     async def _decide(self, error: BaseException) -> tuple[Message, BaseException]:
         """Ask catch_error: the first that returns something decides about the retry."""

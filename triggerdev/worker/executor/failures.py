@@ -10,6 +10,7 @@ from typing import Any
 from triggerdev import errors
 from triggerdev.protocol import ErrorInfo
 from triggerdev.worker.executor.payloads import InputError, OutputError
+from triggerdev.worker.executor.shortage import OUT_OF_MEMORY
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) + os.sep  # noqa: PTH120,PTH100 - text of frames
 _BRANCHES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "branches.py")  # noqa: PTH118,PTH120,PTH100 - text of frames
@@ -37,7 +38,7 @@ _CODES: dict[type[BaseException], str] = {
     OutputError: "TASK_OUTPUT_ERROR",
     HookError: "HANDLE_ERROR_ERROR",
     MiddlewareError: "TASK_MIDDLEWARE_ERROR",
-    errors.OutOfMemoryError: "TASK_PROCESS_OOM_KILLED",
+    errors.OutOfMemoryError: OUT_OF_MEMORY,
     errors.RunTimedOut: "MAX_DURATION_EXCEEDED",
 }
 

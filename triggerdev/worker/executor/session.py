@@ -1,7 +1,6 @@
-"""One attempt of a run inside its process: operations, replay, metadata, log lines, the compute clock."""
+"""One attempt of a run inside its process: operations, replay, metadata, log lines."""
 
 import threading
-import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -17,6 +16,8 @@ from triggerdev.sdk.session import MetadataScope, RunSession
 from triggerdev.worker.executor import failures, metadata, step_errors
 from triggerdev.worker.executor.binding import Bound
 from triggerdev.worker.executor.capture import LineBuffer, LogSink, now_ms
+from triggerdev.worker.executor.compute import ComputeClock
+from triggerdev.worker.executor.confinement import Confinement
 from triggerdev.worker.executor.course import is_failure
 from triggerdev.worker.executor.manifest import relative_file
 from triggerdev.worker.executor.own_metadata import OwnMetadata
@@ -51,6 +52,8 @@ class AttemptSession(RunSession):
     """What SDK calls and the lifecycle need of the attempt; subclasses say how to wait."""
 
     attempt: "Attempt"
+    confinement: Confinement
+    alone = True  # the only run that may be in this process
 
     def __init__(self, project: Project, channel: Channel, sink: LogSink, start: RunStart) -> None:
         self.project = project
@@ -72,9 +75,7 @@ class AttemptSession(RunSession):
         self._own = OwnMetadata(self.record)
         self._changes = metadata.Changes()
         self._lines: dict[tuple[str, int], LineBuffer] = {}
-        self._used_before = start.get("usage_ms") or 0
-        self._used_ms = 0.0
-        self._since: float | None = time.perf_counter()
+        self.clock = ComputeClock(start.get("usage_ms") or 0)
 
     # -- what subclasses provide
 
@@ -262,12 +263,14 @@ class AttemptSession(RunSession):
         self._own.show(result["metadata"], now if place is None else place)
 
     def usage_ms(self) -> tuple[float, float]:
-        now = self._used_ms
-        if self._since is not None:
-            now += (time.perf_counter() - self._since) * 1000
-        return now, now + self._used_before
+        return self.clock.attempt_ms, self.clock.total_ms
 
     # -- for executors
+
+    def peak(self) -> dict[str, int]:
+        """Give the field that tells the memory of the run, if it has the process to itself."""
+        peak = self.confinement.peak() if self.alone else None
+        return {} if peak is None else {"peak_memory": peak}
 
     def user_line(self) -> str | None:
         """Say where in the user's code the operation is that is being done: "trigger/basic.py:12"."""
@@ -313,20 +316,6 @@ class AttemptSession(RunSession):
                 f"that its record has; the first is {first['op']}, {what}. They were done and stay done.",
                 None,
             )
-
-    def total_usage_ms(self) -> int:
-        """Give the run's compute time so far, over all attempts, in whole milliseconds."""
-        return round(self.usage_ms()[1])
-
-    def stop_clock(self) -> None:
-        """Stop counting compute time: the run waits."""
-        self._used_ms = self.usage_ms()[0]
-        self._since = None
-
-    def start_clock(self) -> None:
-        """Count compute time again."""
-        if self._since is None:
-            self._since = time.perf_counter()
 
     def write(self, stream: str, text: str) -> None:
         """Take text that user code wrote to stdout or stderr."""

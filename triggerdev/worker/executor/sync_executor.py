@@ -5,11 +5,12 @@ from typing import Any
 
 from triggerdev import errors
 from triggerdev._crash import crash_point
-from triggerdev.protocol import Message, RunStart
+from triggerdev.protocol import DEFAULT_MACHINE, Message, RunStart
 from triggerdev.sdk import http
 from triggerdev.sdk import session as sessions
 from triggerdev.sdk.calls import drive
 from triggerdev.worker.executor.capture import LogSink
+from triggerdev.worker.executor.confinement import Confinement
 from triggerdev.worker.executor.project import BlockingChannel, Project
 from triggerdev.worker.executor.session import cannot_start
 from triggerdev.worker.executor.sync_session import SyncSession
@@ -23,8 +24,11 @@ class SyncExecutor:
     `flush_seconds`: how long metadata changes may wait for others.
     """
 
-    def __init__(self, project: Project, channel: BlockingChannel) -> None:
+    def __init__(
+        self, project: Project, channel: BlockingChannel, confinement: Confinement | None = None
+    ) -> None:
         self.project = project
+        self.confinement = confinement or Confinement()
         self.channel = channel
         self.sink = LogSink(channel)
         self.flush_seconds = FLUSH_SECONDS
@@ -42,6 +46,7 @@ class SyncExecutor:
         except Exception as error:
             self.channel.send(cannot_start(start, error, self.project.root))
             return
+        self.confinement.enter(start.get("machine") or DEFAULT_MACHINE)
         session = SyncSession(self, start, plan)
         token = sessions.enter(session)
         self._session = session
@@ -51,6 +56,7 @@ class SyncExecutor:
         finally:
             self._session = None
             sessions.leave(token)
+            self.confinement.lift()
 
     def _finish(self, session: SyncSession, outcome: Message) -> None:
         if outcome["outcome"] == "cancelled":
@@ -58,17 +64,17 @@ class SyncExecutor:
         if session.signal is None:
             session.send_last_changes()
         session.ended = True
-        session.stop_clock()
+        session.clock.stop()
         session.close()
         session.finish_lines()
         if outcome["outcome"] == "evicted":
             crash_point("worker.evicting")
             self.channel.send({"t": "evicted", "run": session.id, "token": session.token})
             return
-        usage = session.total_usage_ms()
-        self.channel.send(
-            {"t": "done", "run": session.id, "token": session.token, **outcome, "usage_ms": usage}
-        )
+        done = {"t": "done", "run": session.id, "token": session.token, **outcome}
+        usage = round(session.clock.total_ms)
+        worn = {"worn": True} if self.confinement.is_worn() else {}
+        self.channel.send({**done, "usage_ms": usage, **session.peak(), **worn})
         crash_point("worker.done_sent")
 
     def interrupt(self, reason: str) -> None:

@@ -32,6 +32,7 @@ class SyncSession(AttemptSession):
 
     def __init__(self, executor: "SyncExecutor", start: RunStart, plan: "Plan") -> None:
         super().__init__(executor.project, executor.channel, executor.sink, start)
+        self.confinement = executor.confinement
         self.attempt = Attempt(self, plan)
         self._executor = executor
         self._thread = threading.get_ident()
@@ -260,15 +261,15 @@ class SyncSession(AttemptSession):
         await self.attempt.around_wait("on_wait", f"on_wait@{place}", wait)
         while True:
             self.send_changes()
-            self.stop_clock()
-            usage = self.total_usage_ms()
+            self.clock.stop()
+            usage = round(self.clock.total_ms)
             crash_point("worker.parking")
             self.send({"t": "park", "run": self.id, "token": self.token, "ops": [op_id], "usage_ms": usage})
             crash_point("worker.parked")
             try:
                 results = self._wait_for_results()
             finally:
-                self.start_clock()
+                self.clock.start()
             if op_id in results:
                 await self.attempt.around_wait("on_resume", f"on_resume@{place}", wait)
                 return results[op_id]

@@ -11,10 +11,10 @@ INSERT INTO runs (
   delayed_until, expires_at, expired_at, output, output_type, error, metadata, tags, machine, payload,
   payload_type, concurrency_key, priority, ttl_ms, max_attempts, max_duration_ms, parent_id, root_id, depth,
   trigger_function, batch_id, schedule_id, idempotency_key, idempotency_display, is_test, is_replay,
-  idempotency_scope
+  idempotency_scope, peak_memory
 ) VALUES (
   %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,
-  %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s
+  %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s
 )
 
 -- name: update_run
@@ -22,7 +22,7 @@ UPDATE runs SET
   status = %s, queue = %s, updated_at = %s, rev = %s, ready = %s, due_at = %s, score = %s, token = %s, attempt = %s,
   worker = %s, version = %s, resuming = %s, cancel_requested = %s, has_ops = %s, usage_ms = %s, queued_at = %s,
   started_at = %s, attempt_started_at = %s, finished_at = %s, delayed_until = %s, expires_at = %s, expired_at = %s,
-  output = %s, output_type = %s, error = %s, metadata = %s, tags = %s, machine = %s
+  output = %s, output_type = %s, error = %s, metadata = %s, tags = %s, machine = %s, peak_memory = %s
 WHERE seq = %s
 
 -- name: update_input
