@@ -66,7 +66,7 @@ def an_op(run: str, op: str, n: int, **fields: Any) -> OpRow:
 
 def claimable(store: Store, *capacities: Capacity) -> list[str]:
     with store.write() as tx:
-        return [run.id.removeprefix("run_") for run in tx.ready_runs(capacities)]
+        return [run.id.removeprefix("run_") for run in tx.ready_runs(capacities, None).runs]
 
 
 def test_a_run_comes_back_as_it_was_stored(store: Store) -> None:
