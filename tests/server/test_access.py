@@ -112,7 +112,7 @@ async def world(client: httpx.AsyncClient, anonymous: httpx.AsyncClient) -> Worl
     token_id = (await client.post("/api/v1/waitpoints/tokens")).json()["id"]
     schedule_id = (await client.get("/api/v1/schedules")).json()["data"][0]["id"]
     ids = {"batch_id": batch_id, "run_id": run_id, "token_id": token_id, "schedule_id": schedule_id}
-    return World(anonymous, {**ids, "task_id": "held", "name": "packet", "key": "k"})
+    return World(anonymous, {**ids, "task_id": "held", "name": "packet", "key": "k", "part": "output"})
 
 
 def id_of(kind: str, world: World) -> str:

@@ -72,3 +72,15 @@ DELETE FROM logs WHERE seq IN (SELECT seq FROM logs ORDER BY seq LIMIT %s) AND a
 -- name: delete_expired_requests
 DELETE FROM idempotency_keys WHERE task = '' AND key IN (
   SELECT key FROM idempotency_keys WHERE task = '' AND expires_at <= %s ORDER BY expires_at, key LIMIT %s)
+
+-- name: stored_bodies
+-- Those among some keys that runs and tokens name.
+SELECT payload FROM runs WHERE payload_type = 'application/store' AND payload = ANY(%(keys)s::text[])
+UNION ALL
+SELECT output FROM runs WHERE output_type = 'application/store' AND output = ANY(%(keys)s::text[])
+UNION ALL
+SELECT output FROM tokens WHERE output_type = 'application/store' AND output = ANY(%(keys)s::text[])
+
+-- name: stored_results
+-- Of runs that have not ended: there are never many.
+SELECT result FROM ops WHERE position('"application/store"' in result) > 0

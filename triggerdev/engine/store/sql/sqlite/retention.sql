@@ -71,3 +71,15 @@ DELETE FROM logs WHERE seq IN (SELECT seq FROM logs ORDER BY seq LIMIT ?2) AND a
 DELETE FROM idempotency_keys WHERE task = '' AND key IN (
   SELECT key FROM idempotency_keys INDEXED BY requests_expire
   WHERE task = '' AND expires_at <= ? ORDER BY expires_at, key LIMIT ?)
+
+-- name: stored_bodies
+-- Those among some keys that runs and tokens name.
+SELECT payload FROM runs WHERE payload_type = 'application/store' AND payload IN (SELECT value FROM json_each(?1))
+UNION ALL
+SELECT output FROM runs WHERE output_type = 'application/store' AND output IN (SELECT value FROM json_each(?1))
+UNION ALL
+SELECT output FROM tokens WHERE output_type = 'application/store' AND output IN (SELECT value FROM json_each(?1))
+
+-- name: stored_results
+-- Of runs that have not ended: there are never many.
+SELECT result FROM ops WHERE instr(result, '"application/store"') > 0
