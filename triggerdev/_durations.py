@@ -63,3 +63,15 @@ def parse_instant_ms(text: str) -> int | None:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return round(moment.timestamp() * 1000)
+
+
+_SHORT_UNITS = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms"))
+
+
+def short(ms: int) -> str:
+    """Write a duration as people write it: "2h30m", "500ms"."""
+    text, rest = "", ms
+    for size, unit in _SHORT_UNITS:
+        count, rest = divmod(rest, size)
+        text += f"{count}{unit}" if count else ""
+    return text or "0s"

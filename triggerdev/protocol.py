@@ -7,7 +7,7 @@ process. All times are milliseconds since the epoch, all durations milliseconds.
 with an old one is refused.
 
 Engine -> worker     Start Resume OpDone Reply Cancel Evict LeaseLost
-Worker -> engine     Op Park Wake Done Evicted Lost LogBatch
+Worker -> engine     Op Park Wake Done Evicted Lost LogBatch SpanBatch
 Version process      Load -> (importing) -> Loaded | LoadFailed;  Fork -> Forked | unforkable;  Exited
 Worker process       (welcome) (taken) (blocked, unblocked) (ping -> pong) (shutdown)
 
@@ -191,6 +191,9 @@ class RunStart(TypedDict, total=False):
 
     `resumed`: the attempt had begun in another process and goes on from `record` (which may be empty).
     `larger_machine`: on which the run is tried again if it runs out of memory.
+    `usage_before`: the part of `usage_ms` that earlier attempts used. `cost`, `base_cost`: cents so far.
+    `traceparent`, `tracestate`: the span that triggered it, in the W3C's form. `open_spans`: those of the
+    attempt that were begun in another process and have not ended: since when, in ns.
     """
 
     id: str
@@ -222,6 +225,12 @@ class RunStart(TypedDict, total=False):
     resumed: bool
     larger_machine: str | None
     record: list[OpRecord]
+    usage_before: int
+    cost: float
+    base_cost: float
+    traceparent: str | None
+    tracestate: str | None
+    open_spans: dict[str, int]
 
 
 class Start(TypedDict):
@@ -375,7 +384,10 @@ class Lost(TypedDict):
 
 
 class LogLine(TypedDict, total=False):
-    """One line of a run. `stream`: stdout, stderr or log; `level` for log; `data` are its properties."""
+    """One line of a run. `stream`: stdout, stderr or log; `level` for log; `data` are its properties.
+
+    `span`: the span in which it was written, unless that is the attempt itself.
+    """
 
     run: str
     attempt: int
@@ -384,11 +396,62 @@ class LogLine(TypedDict, total=False):
     level: str
     message: str
     data: dict[str, Any]
+    span: str
 
 
 class LogBatch(TypedDict):
     t: Literal["logs"]
     lines: list[LogLine]
+
+
+class SpanRecord(TypedDict):
+    """One span of a run, as it begins (without `end`) or as it was; `start` and `end` in ns since the epoch.
+
+    `kind`: wait, trigger, step, user or auto. `events`: `{"name", "at", "attributes"}`.
+    """
+
+    id: str
+    parent: str
+    name: str
+    kind: str
+    start: int
+    end: NotRequired[int]
+    error: NotRequired[str]
+    attributes: NotRequired[dict[str, Any]]
+    events: NotRequired[list[dict[str, Any]]]
+
+
+class SpanBatch(TypedDict):
+    """Spans of one run; dropped if its lease is no longer held."""
+
+    t: Literal["spans"]
+    run: str
+    token: int
+    spans: list[SpanRecord]
+
+
+class PriceTable(TypedDict):
+    """What runs cost, in cents: for each that starts, for a second of compute time by machine preset."""
+
+    per_run: float
+    per_second: dict[str, float]
+
+
+class PluginSettings(TypedDict):
+    """Something of the user's by reference, with keyword arguments."""
+
+    use: str
+    options: dict[str, Any]
+
+
+class TelemetrySettings(TypedDict):
+    """`[telemetry]`; `otlp`: `{"endpoint", "headers"}`."""
+
+    instrumentations: list[PluginSettings]
+    exporters: list[PluginSettings]
+    log_exporters: list[PluginSettings]
+    resource: dict[str, str]
+    otlp: dict[str, Any] | None
 
 
 class WorkerSettings(TypedDict, total=False):
@@ -405,6 +468,8 @@ class WorkerSettings(TypedDict, total=False):
     ttl_ms: int | None
     log_level: str
     console_logging: bool
+    prices: PriceTable
+    telemetry: TelemetrySettings
     environment: dict[str, Any]
     project: dict[str, Any]
     organization: dict[str, Any]

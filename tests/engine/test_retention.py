@@ -39,7 +39,7 @@ async def clean_later(kit: EngineKit, later: str = "25h") -> int:
 
 def rows(kit: EngineKit) -> dict[str, int]:
     """Count what is left, without the tables that are empty."""
-    counts = {name: kit.query(f"SELECT count(*) FROM {name}")[0][0] for name in (*TABLES, "logs")}
+    counts = {name: kit.query(f"SELECT count(*) FROM {name}")[0][0] for name in (*TABLES, "logs", "spans")}
     return {name: count for name, count in counts.items() if count}
 
 
@@ -48,14 +48,20 @@ async def say_lines(kit: EngineKit, worker: Worker, run: str, count: int) -> Non
     await worker.say({"t": "logs", "lines": [line] * count})
 
 
+async def say_span(kit: EngineKit, worker: Worker, run: str) -> None:
+    span = {"id": "s1", "parent": "p", "name": "part", "kind": "user", "start": kit.clock.now() * 10**6}
+    await worker.say(worker.message("spans", run, spans=[span]))
+
+
 async def test_a_run_goes_with_everything_that_is_its_own(kit: EngineKit, worker: Worker) -> None:
     run = await kit.start("job", "x" * 1000, idempotencyKey="k", idempotencyKeyTTL="1h", tags=["a"])
     await say_lines(kit, worker, run, 3)
+    await say_span(kit, worker, run)
     await worker.op(run, "0:0", "create_token", "approval", timeout_ms=MINUTE)
     await worker.ok(run, "y" * 1000)
-    assert rows(kit) == {"runs": 1, "idempotency_keys": 1, "tokens": 1, "logs": 3}
+    assert rows(kit) == {"runs": 1, "idempotency_keys": 1, "tokens": 1, "logs": 3, "spans": 1}
     assert await clean_later(kit, "1h") == 0
-    assert await clean_later(kit) == 5
+    assert await clean_later(kit) == 6
     assert rows(kit) == {}
     with pytest.raises(errors.NoSuchRunError):
         await kit.run(run)

@@ -107,6 +107,7 @@ def _changed(before: Tables, after: Tables) -> set[str]:
         *(key[0] for key, op in after.ops.items() if before.ops.get(key) is not op),
         *(key[0] for key in before.ops.keys() - after.ops.keys()),
         *(entry.run for key, entry in after.logs.items() if key not in before.logs),
+        *(key[0] for key, span in after.spans.items() if before.spans.get(key) is not span),
     }
 
 

@@ -73,7 +73,7 @@ class Core:
     def state(self, names: Names, among: set[str] | None = None) -> dict[str, Any]:
         """Read everything that can be seen through the protocol; some of it only writers may ask for.
 
-        With `among`, operations and log lines only of these runs.
+        With `among`, operations, log lines and spans only of these runs.
         """
         with self.store.write() as tx:
             runs = tx.list_runs(RunFilter(), _ALL, None, None)
@@ -95,6 +95,8 @@ class Core:
                 "workers": sorted(tx.expired_workers(_FOREVER)),
                 "logs": [_unnumbered(entry) for run in asked for entry in tx.read_logs(run.id, 0, _ALL)],
                 "due": [tx.next_due(scheduled=tasks) for tasks in (["job", "child"], [])],
+                "spans": tx.read_spans([run.id for run in asked], _ALL),
+                "open spans": [tx.open_spans(run.id, run.attempt) for run in asked],
             }
 
 

@@ -355,6 +355,13 @@ class StoreMachine(RuleBasedStateMachine):
         line = {"run": self.pick(pick).id, "at": 5, "message": text, "data": {"n": 1} if data else None}
         self.both.do("say", "logs", worker="w1", frame=[{"t": "logs", "lines": [line, line]}])
 
+    @rule(pick=picks, name=st.sampled_from("abc"), start=st.integers(1, 3), ends=st.booleans())
+    def tell_spans(self, pick: int, name: str, start: int, ends: bool) -> None:
+        run = self.executing(pick)
+        span = {"id": name, "parent": "p", "name": f"{name}\x00", "kind": "user", "start": start}
+        ended = {**span, "end": 9, "error": "a: b", "attributes": {"n": start}} if ends else span
+        self.say("spans", run, t="spans", spans=[span, ended])
+
     # -- time
 
     @rule(seconds=st.sampled_from([1, 30, 60, 60, 300]))

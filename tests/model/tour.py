@@ -9,7 +9,7 @@ EVERY_KIND = {
     *("create_batch", "add_items", "create_token", "complete_token", "claim", "tick"),
     *("recover", "sweep", "clean"),
     *("create_schedule", "update_schedule", "set_active", "delete_schedule", "list_schedules"),
-    *("park", "evicted", "lost", "stale", "logs", "done crashed"),
+    *("park", "evicted", "lost", "stale", "logs", "spans", "done crashed"),
     *(f"done {outcome}" for outcome in ("ok", "failed", "timed_out", "cancelled")),
     *(f"{kind} accepted" for kind in ("wait", "wait_token", "create_token", "complete_token", "trigger")),
     *(f"{kind} accepted" for kind in ("trigger_and_wait", "batch_trigger", "batch_trigger_and_wait")),
@@ -55,6 +55,7 @@ def tour(machine: StoreMachine) -> None:
         machine.end(pick=1, skip=False, outcome=outcome)
     machine.say_something_stale(pick=1, kind="done", worker="w1")
     machine.log(pick=1, text="a", data=True)
+    machine.tell_spans(pick=1, name="a", start=1, ends=True)
     machine.create_batch(count=2, key="k1", ttl=None)
     batch = machine.both.names.batches[-1]
     machine.both.do("add_items", batch=batch, items=[(0, "job", {}), (1, "nope", {})])

@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 
 from tests.server import ask
 from tests.server.conftest import KEY
+from triggerdev import _traces
 from triggerdev.server.access import Allow
 from triggerdev.server.app import ROUTERS
 
@@ -112,6 +113,7 @@ async def world(client: httpx.AsyncClient, anonymous: httpx.AsyncClient) -> Worl
     token_id = (await client.post("/api/v1/waitpoints/tokens")).json()["id"]
     schedule_id = (await client.get("/api/v1/schedules")).json()["data"][0]["id"]
     ids = {"batch_id": batch_id, "run_id": run_id, "token_id": token_id, "schedule_id": schedule_id}
+    ids["span_id"] = _traces.run_span(run_id)
     return World(anonymous, {**ids, "task_id": "held", "name": "packet", "key": "k"})
 
 

@@ -136,6 +136,7 @@ class Target:
     def ask(self, route: APIRoute, query: dict[str, str], content: bytes) -> httpx.Response:
         path = route.path.replace(":path}", "}")
         ids = {"task_id": "held", "name": "packet", "schedule_id": "x", "seal": "x", "key": "k", **self.ids}
+        ids["span_id"] = "x"
         return self.request(method(route), path.format(**ids), query, content)
 
     def request(self, verb: str, path: str, query: dict[str, str], content: bytes) -> httpx.Response:
@@ -190,7 +191,7 @@ def test_any_path_is_answered(target: Target) -> None:
         index=st.integers(0, len(ROUTES) - 1),
     )
     def check(verb: str, part: str, index: int) -> None:
-        names = ("task_id", "key", "name", "schedule_id", "seal", "run_id", "batch_id", "token_id")
+        names = ("task_id", "key", "name", "schedule_id", "seal", "run_id", "batch_id", "token_id", "span_id")
         path = ROUTES[index].path.replace(":path}", "}").format(**dict.fromkeys(names, quote(part, safe="")))
         assert_sane(target.request(verb, path, {}, b"{}"))
 

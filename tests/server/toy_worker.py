@@ -59,6 +59,22 @@ class ToyWorker:
         lines = [{"run": run_id, "attempt": 1, "stream": "stdout", "message": text} for text in messages]
         self._session.receive([{"t": "logs", "lines": lines}])
 
+    def say(self, *messages: Message) -> None:
+        self._session.receive(list(messages))
+
+    def tell(self, run_id: str, *spans: Message) -> None:
+        """Tell spans of a run."""
+        self.say({"t": "spans", "run": run_id, "token": self.started[run_id]["token"], "spans": list(spans)})
+
+    async def trigger(self, run_id: str, task: str, payload: Any, traceparent: str) -> str:
+        """Have a run trigger another one in a span; gives that one's id."""
+        args = {"payload": _json.dumps(payload), "options": {}, "traceparent": traceparent}
+        op = {"t": "op", "id": 1, "op": "0:0", "kind": "trigger", "target": task, "args": args}
+        self._reply = asyncio.get_running_loop().create_future()
+        self.say({**op, "run": run_id, "token": self.started[run_id]["token"]})
+        found: str = (await self._reply)["result"]["id"]
+        return found
+
     def finish(self, run_id: str, **outcome: Any) -> None:
         """End a run's attempt; by default with the output null."""
         token = self.started[run_id]["token"]
@@ -69,6 +85,8 @@ class ToyWorker:
         for message in messages:
             if message["t"] == "start":
                 self._start(message["run"])
+            elif message["t"] == "reply":
+                self._reply.set_result(message)
             elif message["t"] == "cancel":
                 self.finish(message["run"], outcome="cancelled")
 

@@ -15,6 +15,7 @@ from triggerdev.engine.model import (
     Run,
     RunFilter,
     Schedule,
+    Span,
     Status,
     Token,
     TokenFilter,
@@ -360,6 +361,43 @@ def test_logs_come_in_order_from_a_place(store: Store) -> None:
         found = tx.read_logs("run_1", 0, 9)
         assert [replace(line, seq=0) for line in found] == lines
         assert tx.read_logs("run_1", found[0].seq, 1) == [found[1]]
+
+
+def test_lines_know_the_span_that_they_were_written_in(store: Store) -> None:
+    line = LogEntry(0, "run_1", 1, 5, "stdout", "info", "in a span", span="abc")
+    with store.write() as tx:
+        tx.append_logs([line])
+        assert replace(tx.read_logs("run_1", 0, 9)[0], seq=0) == line
+
+
+SPAN = Span("run_1", "s1", 1, "p", ODD, "user", 5, None, None, {"a": [1], "b": ODD}, [{"name": ODD, "at": 6}])
+
+
+def test_spans_come_by_run_in_the_order_of_their_starts(store: Store) -> None:
+    later = replace(SPAN, id="s2", started_ns=7, ended_ns=2**62, error=ODD, attributes=None, events=None)
+    other = replace(SPAN, run="run_2", started_ns=6)
+    with store.write() as tx:
+        tx.put_spans([later, SPAN, other])
+    with store.read() as tx:
+        assert tx.read_spans(["run_1", "run_2"], 9) == [SPAN, other, later]
+        assert tx.read_spans(["run_1", "run_2"], 2) == [SPAN, other]
+        assert tx.read_spans(["run_2"], 9) == [other]
+        assert tx.read_spans([], 9) == []
+        assert tx.open_spans("run_1", 1) == {"s1": 5}
+        assert tx.open_spans("run_1", 2) == {}
+
+
+def test_a_span_that_is_told_again_keeps_its_first_start_and_its_end(store: Store) -> None:
+    ended = replace(SPAN, started_ns=8, ended_ns=9, error="x", attributes={"a": 2})
+    begun_again = replace(SPAN, started_ns=3, attributes=None)
+    with store.write() as tx:
+        tx.put_spans([SPAN])
+        tx.put_spans([ended])
+        assert tx.read_spans(["run_1"], 9) == [replace(ended, started_ns=5)]
+        tx.put_spans([begun_again])
+        assert tx.read_spans(["run_1"], 9) == [replace(ended, started_ns=5)]
+        tx.put_spans([replace(ended, started_ns=4, ended_ns=12)])
+        assert tx.read_spans(["run_1"], 9) == [replace(ended, started_ns=4, ended_ns=12)]
 
 
 def test_workers_and_counters(store: Store) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.model.test_memory import a_run
 from tests.store.backends import make_backend
-from triggerdev.engine.model import Batch, LogEntry, Status, Token
+from triggerdev.engine.model import Batch, LogEntry, Span, Status, Token
 from triggerdev.engine.store.protocol import IdempotencyRow, OpRow, Store, Tx
 
 START = (-1, "")
@@ -116,6 +116,23 @@ def test_lines_go_by_run_and_by_age(store: Store) -> None:
         assert tx.delete_old_logs(50, 3) == 0
         assert tx.delete_logs_of(["1", "2"], 1) == 1
         assert tx.delete_logs_of(["1", "2"], 5) == 1
+
+
+def test_spans_go_by_run_and_by_age(store: Store) -> None:
+    starts = {"a": 5, "b": 50, "c": 5, "d": 60}
+    spans = [
+        Span("1" if name < "c" else "2", name, 1, "p", name, "user", ms * 10**6)
+        for name, ms in starts.items()
+    ]
+    with store.write() as tx:
+        tx.put_spans(spans)
+        assert tx.delete_old_spans(50, 2) == 1
+        assert tx.delete_old_spans(50, 3) == 1
+        assert tx.delete_old_spans(50, 3) == 0
+        assert [span.id for span in tx.read_spans(["1", "2"], 9)] == ["b", "d"]
+        assert tx.delete_spans_of(["1", "2"], 1) == 1
+        assert tx.delete_spans_of(["1", "2"], 5) == 1
+        assert tx.read_spans(["1", "2"], 9) == []
 
 
 def test_expired_requests_go_and_keys_of_runs_do_not(store: Store) -> None:

@@ -79,6 +79,11 @@ class Api:
         answer = self._object("GET", path, query=query, timeout_s=wait_s + _TIMEOUT_S)
         return _rows(answer, "events"), bool(answer.get("isCompleted", True))
 
+    def trace(self, run: str) -> dict[str, Any]:
+        """Get the spans of a run and its descendants as a tree: `traceId`, `rootSpan`, `isTruncated`."""
+        found = self._object("GET", f"/api/v1/runs/{_part(run)}/trace").get("trace")
+        return found if isinstance(found, dict) else {}
+
     def cancel(self, run: str) -> dict[str, Any]:
         return self._object("POST", f"/api/v2/runs/{_part(run)}/cancel")
 

@@ -32,6 +32,7 @@ COMMANDS: Table = {
             "list": Command("triggerdev.cli.runs_list:list_runs", "List runs, newest first."),
             "get": Command("triggerdev.cli.runs_get:get", "Show one run."),
             "logs": Command("triggerdev.cli.runs_logs:logs", "Print what a run wrote."),
+            "trace": Command("triggerdev.cli.runs_trace:trace", "Show what a run did, as a tree."),
             "cancel": Command("triggerdev.cli.runs_cancel:cancel", "Cancel runs and their children."),
             "replay": Command("triggerdev.cli.runs_replay:replay", "Run it again with the same payload."),
         },

@@ -57,7 +57,7 @@ def _line(event: dict[str, Any]) -> str:
     at = event.get("at")
     ms = at if isinstance(at, int) else _durations.parse_instant_ms(str(at)) or 0
     clock = time.strftime("%H:%M:%S", time.localtime(ms / 1000))
-    level, stream = str(event.get("level") or ""), event.get("stream")
+    level, stream = str(event.get("level") or "").lower(), event.get("stream")
     label = f"{level}: " if stream == "log" and level not in ("", "info", "log") else ""
     mark = "!" if stream == "stderr" else "|"
     data = f" {json_text(event['properties'])}" if event.get("properties") else ""

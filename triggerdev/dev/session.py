@@ -68,6 +68,7 @@ class DevSession:
             environment=self._environment,
             leases=translate.leases(loaded),
             retention=translate.retention(loaded),
+            prices=translate.prices(loaded),
         )
         self._engine.listen(self._on_run_event)
         await self._engine.start()

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from triggerdev import _crash, errors
+from triggerdev._prices import NO_PRICES, Prices
 from triggerdev.engine.clock import IdSource
 from triggerdev.engine.model import Run, RunEvent
 from triggerdev.engine.store.protocol import Tx
@@ -36,11 +37,20 @@ class Effects:
 class Context:
     """One command's view: time, ids, tasks, and runs that are loaded once and written back together."""
 
-    def __init__(self, tx: Tx, now: int, ids: IdSource, rng: random.Random, tasks: TaskTable) -> None:
+    def __init__(
+        self,
+        tx: Tx,
+        now: int,
+        ids: IdSource,
+        rng: random.Random,
+        tasks: TaskTable,
+        prices: Prices = NO_PRICES,
+    ) -> None:
         self.tx = tx
         self.now = now
         self.rng = rng
         self.tasks = tasks
+        self.prices = prices
         self.effects = Effects()
         self._ids = ids
         self._runs: dict[str, Run] = {}

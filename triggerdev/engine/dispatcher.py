@@ -19,6 +19,7 @@ from triggerdev.protocol import Message
 _log = logging.getLogger(__name__)
 _RETRY_SECONDS = 0.5
 _MAX_CLAIM = 500
+_QUIET = frozenset({"logs", "spans"})
 
 Deliver = Callable[[list[Message]], None]
 Free = Callable[[], dict[str, int]]
@@ -202,7 +203,7 @@ class Dispatcher:
 
     def submit_frame(self, worker: str, frame: list[Message]) -> "asyncio.Future[Any]":
         future = self._committer.submit(lambda ctx: self._handle(ctx, worker, frame))
-        if any(message["t"] != "logs" for message in frame):
+        if any(message["t"] not in _QUIET for message in frame):
             self.pump()
         return future
 

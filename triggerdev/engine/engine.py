@@ -8,6 +8,8 @@ import random
 from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
+from triggerdev._prices import NO_PRICES, Prices
+from triggerdev._traces import TraceContext
 from triggerdev.engine import answers
 from triggerdev.engine import options as wire
 from triggerdev.engine.cleaning import Cleaner
@@ -21,9 +23,11 @@ from triggerdev.engine.commands import (
     schedules,
     timers,
     tokens,
+    traces,
 )
 from triggerdev.engine.commands import trigger as triggering
 from triggerdev.engine.commands.retention import Retention
+from triggerdev.engine.commands.traces import MOST_SPANS
 from triggerdev.engine.committer import Command, Committer
 from triggerdev.engine.context import Context, Effects
 from triggerdev.engine.dispatcher import Deliver, Dispatcher, Free, Session
@@ -39,6 +43,7 @@ from triggerdev.engine.model import (
     RunDetail,
     RunEvent,
     RunFilter,
+    RunTrace,
     Schedule,
     ScheduleOptions,
     Token,
@@ -77,6 +82,7 @@ class Engine:
         ids: IdSource | None = None,
         leases: Leases | None = None,
         retention: Retention | None = None,
+        prices: Prices = NO_PRICES,
     ) -> None:
         self.environment = environment or Environment()
         self._store = store
@@ -85,6 +91,7 @@ class Engine:
         self._rng = rng or random.SystemRandom()
         self._ids = ids or IdSource()
         self._tasks = TaskTable()
+        self._prices = prices
         self._leases = leases or Leases()
         self._sharing = None
         if shared:
@@ -208,10 +215,18 @@ class Engine:
 
     # -- triggering ----------------------------------------------------------------------------------
 
-    async def trigger(self, item: TriggerItem, *, request: str | None = None) -> TriggerResult:
-        """Make a run. A repeated `request`, within an hour, answers with the run of the first."""
+    async def trigger(
+        self, item: TriggerItem, *, request: str | None = None, caller: TraceContext | None = None
+    ) -> TriggerResult:
+        """Make a run. A repeated `request`, within an hour, answers with the run of the first.
+
+        `caller`: the span whose trace the run continues.
+        """
+        origin = triggering.Origin(trace=caller)
         return await self._do_and_pump(
-            lambda ctx: requests.once(ctx, request, lambda: triggering.trigger(ctx, item), answers.made_run)
+            lambda ctx: requests.once(
+                ctx, request, lambda: triggering.trigger(ctx, item, origin), answers.made_run
+            )
         )
 
     async def create_batch(
@@ -233,8 +248,10 @@ class Engine:
 
         return await self._do(create)
 
-    async def add_batch_items(self, batch_id: str, items: list[TriggerItem]) -> ItemsAccepted:
-        return await self._do_and_pump(lambda ctx: batches.add_items(ctx, batch_id, items))
+    async def add_batch_items(
+        self, batch_id: str, items: list[TriggerItem], *, caller: TraceContext | None = None
+    ) -> ItemsAccepted:
+        return await self._do_and_pump(lambda ctx: batches.add_items(ctx, batch_id, items, caller))
 
     async def retrieve_batch(self, batch_id: str) -> Batch:
         return await self._read(lambda ctx: batches.retrieve(ctx, batch_id))
@@ -383,6 +400,10 @@ class Engine:
     async def read_logs(self, run_id: str, *, after_seq: int = 0, limit: int = 1000) -> list[LogEntry]:
         return await self._read(lambda ctx: ctx.tx.read_logs(run_id, after_seq, limit))
 
+    async def read_trace(self, run_id: str, *, most: int = MOST_SPANS) -> RunTrace:
+        """Read the spans of a run and its descendants, at most so many."""
+        return await self._read(lambda ctx: traces.read(ctx, run_id, most))
+
     async def wait_logs(self, run_id: str, *, after_seq: int, timeout: float) -> list[LogEntry]:
         """Read a run's log lines after a `seq`, waiting up to `timeout` seconds for the first."""
         armed = self._logs.arm(run_id)
@@ -398,7 +419,7 @@ class Engine:
     # -- the shell -------------------------------------------------------------------------------------
 
     def _context(self, tx: Tx) -> Context:
-        return Context(tx, self._clock.now(), self._ids, self._rng, self._tasks)
+        return Context(tx, self._clock.now(), self._ids, self._rng, self._tasks, self._prices)
 
     def _submit(self, command: Command) -> "asyncio.Future[Any]":
         return self._committer.submit(command)

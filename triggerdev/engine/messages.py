@@ -1,11 +1,11 @@
 """What workers say, as commands: a frame of messages is one command, in order."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from triggerdev.engine.commands import attempts, operations
 from triggerdev.engine.context import Context
-from triggerdev.engine.model import LogEntry
+from triggerdev.engine.model import LogEntry, Span
 from triggerdev.protocol import Message
 
 MAX_LINE = 65_536
@@ -20,24 +20,9 @@ def handle(ctx: Context, worker: str, messages: Sequence[Message]) -> None:
 
 def handle_one(ctx: Context, worker: str, message: Message) -> None:
     """Carry out one message. A message under an old token has no effect; its sender is told to let go."""
-    kind = message["t"]
-    if kind == "op":
-        operations.record(ctx, message, worker)
-    elif kind == "done":
-        attempts.done(ctx, message)
-    elif kind == "park":
-        if not attempts.park(ctx, message):
-            _let_go(ctx, worker, message)
-    elif kind == "wake":
-        attempts.wake(ctx, message)
-    elif kind == "evicted":
-        attempts.evicted(ctx, message)
-    elif kind == "lost":
-        attempts.lost(ctx, message)
-    elif kind == "refused":
-        ctx.tell(worker, message["reply"])
-    elif kind == "logs":
-        append_logs(ctx, message["lines"])
+    carry_out = _KINDS.get(message["t"])
+    if carry_out is not None:
+        carry_out(ctx, worker, message)
 
 
 def instead_of(message: Message, error: Exception) -> Message | None:
@@ -81,9 +66,52 @@ def append_logs(ctx: Context, lines: Sequence[dict[str, Any]]) -> None:
             line.get("level", "info"),
             _plain(line["message"][:MAX_LINE]),
             line.get("data"),
+            line.get("span"),
         )
         for line in lines
     ]
     ctx.tx.append_logs(entries)
     ctx.crash_points("logs")
     ctx.effects.logged.update(entry.run for entry in entries)
+
+
+def put_spans(ctx: Context, message: Message) -> None:
+    """Store what a run's worker tells of its spans, if it still is the run's."""
+    run = attempts.holder(ctx, message)
+    if run is None:
+        return
+    spans = [
+        Span(
+            run.id,
+            each["id"],
+            run.attempt,
+            each["parent"],
+            _plain(each["name"]),
+            each["kind"],
+            each["start"],
+            each.get("end"),
+            _plain(each["error"]) if "error" in each else None,
+            each.get("attributes"),
+            each.get("events"),
+        )
+        for each in message["spans"]
+    ]
+    ctx.tx.put_spans(spans)
+
+
+def _park(ctx: Context, worker: str, message: Message) -> None:
+    if not attempts.park(ctx, message):
+        _let_go(ctx, worker, message)
+
+
+_KINDS: dict[str, Callable[[Context, str, Message], object]] = {
+    "op": lambda ctx, worker, message: operations.record(ctx, message, worker),
+    "done": lambda ctx, worker, message: attempts.done(ctx, message),
+    "park": _park,
+    "wake": lambda ctx, worker, message: attempts.wake(ctx, message),
+    "evicted": lambda ctx, worker, message: attempts.evicted(ctx, message),
+    "lost": lambda ctx, worker, message: attempts.lost(ctx, message),
+    "refused": lambda ctx, worker, message: ctx.tell(worker, message["reply"]),
+    "logs": lambda ctx, worker, message: append_logs(ctx, message["lines"]),
+    "spans": lambda ctx, worker, message: put_spans(ctx, message),
+}

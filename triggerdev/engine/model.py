@@ -68,6 +68,8 @@ class Run:
     the queue, the lowest first. `worker`: the session that executes it or keeps it parked. `resuming`: the
     next claim continues the attempt instead of starting one. `has_ops`: its attempt has recorded operations.
     `peak_memory`: bytes, the most of all attempts.
+    `traceparent`: the span that triggered it, in the W3C's form; without one the run is the root of a trace.
+    `usage_before`: the part of `usage_ms` that earlier attempts used. `cost`, `base_cost`: in cents.
     """
 
     seq: int
@@ -121,6 +123,11 @@ class Run:
     is_replay: bool = False
     idempotency_scope: str | None = None
     peak_memory: int | None = None
+    traceparent: str | None = None
+    tracestate: str | None = None
+    usage_before: int = 0
+    cost: float = 0
+    base_cost: float = 0
 
 
 @dataclass(slots=True)
@@ -146,6 +153,17 @@ class Debounce:
     delay_ms: int
     takes_last: bool = False
     max_delay_ms: int | None = None
+
+
+@dataclass(slots=True)
+class RunTrace:
+    """A run, with itself and its descendants in `runs`, and the spans of all; `is_cut`: there are more."""
+
+    run: Run
+    runs: list[Run]
+    spans: "list[Span]"
+    read_at: int
+    is_cut: bool = False
 
 
 @dataclass(slots=True)
@@ -328,6 +346,8 @@ class Page(Generic[T]):
 
 @dataclass(slots=True)
 class LogEntry:
+    """A line of a run. `span`: the span in which it was written, None: in the attempt itself."""
+
     seq: int
     run: str
     attempt: int
@@ -336,6 +356,28 @@ class LogEntry:
     level: str
     message: str
     data: dict[str, Any] | None = None
+    span: str | None = None
+
+
+@dataclass(slots=True)
+class Span:
+    """A timed part of a run, beside its state; times are nanoseconds since the epoch.
+
+    `kind`: attempt, wait, trigger, step, user (of `logger.trace`) or auto (of an instrumentation). `parent`:
+    the span that it is a part of. `ended_ns`: None while it lasts. `error`: what it failed with.
+    """
+
+    run: str
+    id: str
+    attempt: int
+    parent: str
+    name: str
+    kind: str
+    started_ns: int
+    ended_ns: int | None = None
+    error: str | None = None
+    attributes: dict[str, Any] | None = None
+    events: list[dict[str, Any]] | None = None
 
 
 @dataclass(slots=True)

@@ -30,6 +30,7 @@ class _Call:
     body: Mapping[str, Any]
     answer: "asyncio.Future[http.Answer]"
     key: str = field(default_factory=lambda: str(uuid.uuid4()))
+    trace: Mapping[str, str] = field(default_factory=http.trace_headers)
 
     @property
     def size(self) -> int:
@@ -49,10 +50,16 @@ async def trigger(task: str, body: Mapping[str, Any]) -> http.Answer:
     return await _of_loop(asyncio.get_running_loop()).add(task, body)
 
 
-async def trigger_alone(task: str, body: Mapping[str, Any], key: str | None = None) -> http.Answer:
-    """Send a trigger as a request of its own; repeats of one trigger have the same `key`."""
+async def trigger_alone(
+    task: str, body: Mapping[str, Any], key: str | None = None, trace: Mapping[str, str] | None = None
+) -> http.Answer:
+    """Send a trigger as a request of its own; repeats of one trigger have the same `key`.
+
+    `trace`: the headers of the caller's trace, if that is not where this is called.
+    """
     path = f"/api/v1/tasks/{quote(task, safe='')}/trigger"
-    return await http.request("POST", path, json=body, headers={_REQUEST_KEY: key} if key else None)
+    headers = {**(trace or {}), **({_REQUEST_KEY: key} if key else {})}
+    return await http.request("POST", path, json=body, headers=headers)
 
 
 class _Gatherer:
@@ -94,7 +101,7 @@ class _Gatherer:
                 call.fail(error)
 
     async def _send_together(self, group: list[_Call]) -> None:
-        items = [{"task": call.task, "key": call.key, **call.body} for call in group]
+        items = [{"task": call.task, "key": call.key, **call.trace, **call.body} for call in group]
         try:
             answer = await http.request("POST", _PATH, json={"items": items})
         except errors.ApiError as error:
@@ -122,7 +129,7 @@ def _groups(calls: list[_Call]) -> Iterator[list[_Call]]:
 
 async def _send_alone(call: _Call) -> None:
     try:
-        call.give(await trigger_alone(call.task, call.body, call.key))
+        call.give(await trigger_alone(call.task, call.body, call.key, call.trace))
     except Exception as error:
         call.fail(error)
 

@@ -122,6 +122,7 @@ async def request(
         "x-trigger-request-idempotency-key": str(uuid.uuid4()),
         "user-agent": f"triggerdev-python/{__version__}",
         **({"content-type": "application/json"} if json is not None else {}),
+        **trace_headers(),
         **(headers or {}),
     }
     tries = max(1, _configured.max_tries)
@@ -139,6 +140,17 @@ async def request(
             raise _api_error(response)
         await pause(attempt, _until_reset(response))
     raise AssertionError("the last try returns or raises")
+
+
+def trace_headers() -> dict[str, str]:
+    """Give the headers that let a run continue the current trace; none where OpenTelemetry is not in use."""
+    if "opentelemetry.trace" not in sys.modules:
+        return {}
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+    found: dict[str, str] = {}
+    TraceContextTextMapPropagator().inject(found)
+    return found
 
 
 async def _send(

@@ -1,13 +1,17 @@
 """`logger`: log lines of the current run, with properties; elsewhere they go to Python's logging."""
 
-import time
-from collections.abc import Mapping
-from types import TracebackType
-from typing import Any
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar, overload
 
+from triggerdev.errors import PayloadError
 from triggerdev.sdk import session
+from triggerdev.sdk.calls import Call
+from triggerdev.sdk.spans import Span
 
-__all__ = ["Span", "debug", "error", "info", "log", "trace", "warn"]
+__all__ = ["Span", "debug", "error", "info", "log", "sync", "trace", "warn"]
+
+T = TypeVar("T")
 
 #: level -> rank; a line is sent if its rank is at most that of the project's log_level
 LEVELS = {"none": 0, "error": 1, "warn": 2, "info": 3, "log": 4, "debug": 5}
@@ -15,8 +19,10 @@ _PYTHON_LEVELS = {"error": 40, "warn": 30, "info": 20, "log": 20, "debug": 10}
 
 
 def _emit(level: str, message: str, properties: Mapping[str, Any] | None) -> None:
+    if properties is not None and not isinstance(properties, Mapping):
+        raise PayloadError(f"logger.{level}: the properties are {properties!r:.60}; use a mapping.")
     data = dict(properties) if properties else None
-    running = session.current()
+    running = session.speaker()
     if running is not None:
         running.log(level, str(message), data)
         return
@@ -51,40 +57,64 @@ def error(message: str, properties: Mapping[str, Any] | None = None) -> None:
     _emit("error", message, properties)
 
 
-class Span:
-    """A named part of a run; its end is logged with its attributes and how many milliseconds it took."""
+class _Trace:
+    """A part of the run as a span: `with logger.trace("fetch") as span:`, or with a function."""
 
-    def __init__(self, name: str, attributes: Mapping[str, Any] | None = None) -> None:
-        self.name = name
-        self.attributes: dict[str, Any] = dict(attributes or {})
-        self._started = 0.0
+    __slots__ = ()
 
-    def set_attribute(self, name: str, value: Any) -> "Span":
-        """Set an attribute of the span."""
-        self.attributes[name] = value
-        return self
+    @overload
+    def __call__(self, name: str, attributes: Mapping[str, Any] | None = None, /) -> Span: ...
+    @overload
+    def __call__(
+        self,
+        name: str,
+        function: Callable[[Span], Awaitable[T]],
+        /,
+        attributes: Mapping[str, Any] | None = None,
+    ) -> Call[T]: ...
+    @overload
+    def __call__(
+        self, name: str, function: Callable[[Span], T], /, attributes: Mapping[str, Any] | None = None
+    ) -> Call[T]: ...
+    def __call__(self, name: str, given: Any = None, /, attributes: Any = None) -> Any:
+        """Measure a part of the run.
 
-    def __enter__(self) -> "Span":
-        self._started = time.perf_counter()
-        return self
+        With a function, plain or `async`, it is called with the span, and its result comes back:
+        `user = await logger.trace("fetch", fetch)`. An exception that leaves it marks the span as failed.
+        """
+        if callable(given):
+            return Call(_traced(Span(name, attributes), given))
+        return Span(name, given if attributes is None else attributes)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, problem: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        data = {**self.attributes, "duration_ms": round((time.perf_counter() - self._started) * 1000, 3)}
-        if problem is not None:
-            data["error"] = f"{type(problem).__name__}: {problem}"
-        _emit("info" if problem is None else "error", self.name, data)
-
-    async def __aenter__(self) -> "Span":
-        return self.__enter__()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, problem: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        self.__exit__(kind, problem, tb)
+    def sync(
+        self, name: str, function: Callable[[Span], T], /, attributes: Mapping[str, Any] | None = None
+    ) -> T:
+        """Call a plain function in a span and give its result, in code without an event loop or with one."""
+        span = Span(name, attributes)
+        if not callable(function) or inspect.iscoroutinefunction(function):
+            raise PayloadError(f"logger.trace.sync({name!r}, {function!r:.60}): give a plain function.")
+        with span:
+            return function(span)
 
 
-def trace(name: str, attributes: Mapping[str, Any] | None = None) -> Span:
-    """Measure a part of the run: `with logger.trace("fetch") as span:`, or `async with`."""
-    return Span(name, attributes)
+async def _traced(span: Span, function: Callable[[Span], Any]) -> Any:
+    with span:
+        value = function(span)
+        return await value if inspect.isawaitable(value) else value
+
+
+trace = _Trace()
+
+
+class _Sync:
+    """The same calls for code without an event loop."""
+
+    trace = staticmethod(trace.sync)
+    debug = staticmethod(debug)
+    log = staticmethod(log)
+    info = staticmethod(info)
+    warn = staticmethod(warn)
+    error = staticmethod(error)
+
+
+sync = _Sync()

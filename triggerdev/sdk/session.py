@@ -1,5 +1,6 @@
 """The run that surrounds a piece of code, as the SDK sees it; the worker provides it."""
 
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextvars import Context as Variables
@@ -10,7 +11,9 @@ from triggerdev.errors import ContextError
 
 if TYPE_CHECKING:
     from triggerdev.sdk.context import Context
+    from triggerdev.sdk.spans import Span
 
+RUN_MARK, SPAN_MARK = "_triggerdev_run", "_triggerdev_span"  # of threads
 MetadataScope = Literal["run", "parent", "root"]
 
 
@@ -37,6 +40,14 @@ class RunSession(ABC):
         """Send one log line; nothing while the run replays."""
 
     @abstractmethod
+    def begin_span(self, span: "Span") -> None:
+        """Note that a part of the run begins; gives it its id and its parent."""
+
+    @abstractmethod
+    def end_span(self, span: "Span", error: BaseException | None) -> None:
+        """Send how a part of the run was; nothing while the run replays or leaves this process."""
+
+    @abstractmethod
     def change_metadata(self, scope: MetadataScope, change: dict[str, Any]) -> None:
         """Apply a metadata operation in wire form to the local copy and queue it."""
 
@@ -52,9 +63,14 @@ class RunSession(ABC):
     async def refresh_metadata(self) -> None:
         """Fetch the run's metadata anew, with what children have written to it."""
 
+    @property
     @abstractmethod
-    def usage_ms(self) -> tuple[float, float]:
-        """Compute time of this attempt and of the whole run; waits do not count."""
+    def cost_before(self) -> float:
+        """What the run had cost, in cents, when it came to this process, without its base cost."""
+
+    @abstractmethod
+    def usage_ms(self) -> tuple[float, float, float]:
+        """Compute time in this process, of this attempt and of the whole run; waits do not count."""
 
 
 _current: ContextVar[RunSession | None] = ContextVar("triggerdev_run", default=None)
@@ -66,6 +82,17 @@ leave = _current.reset
 def current() -> RunSession | None:
     """Give the session of the surrounding run, None outside of runs."""
     return _current.get()
+
+
+def speaker() -> RunSession | None:
+    """Give the session of the run that this thread speaks for: its own, or that of who started the thread."""
+    running = _current.get()
+    return running if running is not None else getattr(threading.current_thread(), RUN_MARK, None)
+
+
+def thread_span() -> "Span | None":
+    """Give the span in which this thread was started, or its call was submitted."""
+    return getattr(threading.current_thread(), SPAN_MARK, None)
 
 
 def current_in(variables: Variables) -> RunSession | None:

@@ -21,6 +21,7 @@ from triggerdev.server.routes import (
     packets,
     realtime,
     run_actions,
+    run_events,
     runs,
     schedules,
     trigger,
@@ -39,7 +40,10 @@ _DESCRIPTION = (
     "Every route under /api needs `Authorization: Bearer <secret key>`; many also take a public access token."
 )
 # In the order of traffic: routes are matched from the first to the last.
-ROUTERS = (trigger, runs, realtime, batches, run_actions, waitpoints, schedules, auth, packets, meta)
+ROUTERS = (
+    *(trigger, runs, realtime, batches, run_events, run_actions),
+    *(waitpoints, schedules, auth, packets, meta),
+)
 _NOT_FOUND = (
     ("/realtime/v1/runs/", "Run not found"),
     ("/realtime/v1/batches/", "Batch not found"),

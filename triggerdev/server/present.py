@@ -5,7 +5,7 @@ from typing import Any
 from triggerdev import _durations, _json
 from triggerdev.engine.commands import schedule_calls
 from triggerdev.engine.cron import describe
-from triggerdev.engine.model import Batch, LogEntry, Run, RunDetail, Schedule, Status, Token
+from triggerdev.engine.model import Batch, Run, RunDetail, Schedule, Status, Token
 from triggerdev.engine.model import Environment as Env
 from triggerdev.protocol import DEFAULT_MACHINE, ErrorInfo, TaskInfo
 from triggerdev.server.payloads import plain_json
@@ -49,8 +49,8 @@ def common_run(run: Run) -> Json:
         "createdAt": iso(run.created_at),
         "updatedAt": iso(run.updated_at),
         "tags": run.tags,
-        "costInCents": 0,
-        "baseCostInCents": 0,
+        "costInCents": _cents(run.cost),
+        "baseCostInCents": _cents(run.base_cost),
         "durationMs": run.usage_ms,
         "taskKind": "SCHEDULED" if run.schedule_id else "STANDARD",
     }
@@ -71,6 +71,10 @@ def common_run(run: Run) -> Json:
         expiredAt=run.expired_at,
     )
     return shown
+
+
+def _cents(amount: float) -> float:
+    return int(amount) if amount == int(amount) else amount
 
 
 def _add_times(shown: Json, **times: int | None) -> None:
@@ -249,20 +253,6 @@ def _run_schedule(found: Schedule) -> Json:
 def schedule(found: Schedule, env: Env) -> Json:
     """A schedule; the nullable fields are null where a run would leave them out."""
     return {**schedule_calls.describe(found), "environments": [{"id": env.id, "type": env.type}]}
-
-
-def log_entry(entry: LogEntry) -> Json:
-    shown: Json = {
-        "seq": entry.seq,
-        "at": iso(entry.at),
-        "attempt": entry.attempt,
-        "stream": entry.stream,
-        "level": entry.level,
-        "message": entry.message,
-    }
-    if entry.data is not None:
-        shown["properties"] = entry.data
-    return shown
 
 
 def task(found: TaskInfo) -> Json:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from triggerdev.engine import retry, transitions
-from triggerdev.engine.commands import finish
+from triggerdev.engine.commands import finish, traces
 from triggerdev.engine.context import Context
 from triggerdev.engine.model import Run, Status
 from triggerdev.engine.store.protocol import Capacity, OpRow
@@ -59,8 +59,10 @@ def _begin(ctx: Context, run: Run) -> None:
     if not run.resuming:
         run.attempt += 1
         run.attempt_started_at = ctx.now
+        run.usage_before = run.usage_ms
     if run.started_at is None:
         run.started_at = ctx.now
+        run.base_cost = ctx.prices.per_run
     run.version = ctx.tasks.version
 
 
@@ -95,12 +97,18 @@ def start_message(ctx: Context, run: Run) -> RunStart:
         "is_test": run.is_test,
         "is_replay": run.is_replay,
         "record": [replayed_record(op) for op in ops],
+        "usage_before": run.usage_before,
+        "cost": run.cost,
+        "base_cost": run.base_cost,
+        "traceparent": run.traceparent,
+        "tracestate": run.tracestate,
     }
     if run.resuming:
         message["resumed"] = True
     larger = retry.larger_machine(run, _OUT_OF_MEMORY, ctx.tasks.policy(run.task))
     if larger is not None:
         message["larger_machine"] = larger
+        message["open_spans"] = ctx.tx.open_spans(run.id, run.attempt)
     return message
 
 
@@ -141,9 +149,9 @@ def done(ctx: Context, message: Message) -> bool:
     run = holder(ctx, message)
     if run is None:
         return False
-    run.usage_ms = max(run.usage_ms, message.get("usage_ms", 0))
     if "peak_memory" in message:
         run.peak_memory = max(run.peak_memory or 0, message["peak_memory"])
+    _use(ctx, run, message)
     outcome = message["outcome"]
     if run.cancel_requested or outcome == "cancelled":
         finish.finish(ctx, run, Event.CANCEL, finish.CANCELED)
@@ -158,12 +166,21 @@ def done(ctx: Context, message: Message) -> bool:
     return True
 
 
+def _use(ctx: Context, run: Run, message: Message) -> None:
+    """Note the compute time that a run has used, and what it cost on the machine that it has."""
+    more = message.get("usage_ms", 0) - run.usage_ms
+    if more > 0:
+        run.usage_ms += more
+        run.cost += more * ctx.prices.per_ms(run.machine or DEFAULT_MACHINE)
+
+
 def _failed(ctx: Context, run: Run, message: dict[str, Any]) -> None:
     error, policy = message["error"], ctx.tasks.policy(run.task)
     again = retry.retry_at(run, message, policy, ctx.now, ctx.rng)
     if again is None:
         finish.finish(ctx, run, retry.final_event(error), error)
         return
+    traces.end_attempt(ctx, run, error)
     transitions.move(run, Event.RETRY, ctx.now)
     run.error = error
     run.machine = retry.larger_machine(run, error, policy) or run.machine
@@ -189,7 +206,7 @@ def park(ctx: Context, message: Message) -> bool:
     run = holder(ctx, message)
     if run is None or run.status is not Status.EXECUTING:
         return False
-    run.usage_ms = max(run.usage_ms, message.get("usage_ms", 0))
+    _use(ctx, run, message)
     if run.cancel_requested:
         ctx.save(run)
         return True

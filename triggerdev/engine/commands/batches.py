@@ -1,6 +1,7 @@
 """Batches over HTTP: created first, filled by a stream of items, sealed when all have come."""
 
 from triggerdev import errors
+from triggerdev._traces import TraceContext
 from triggerdev.engine import options as wire
 from triggerdev.engine.commands import finish
 from triggerdev.engine.commands.trigger import Origin, trigger_many
@@ -35,7 +36,9 @@ def create(
     return BatchCreated(batch.id, run_count, is_cached=False)
 
 
-def add_items(ctx: Context, batch_id: str, items: list[TriggerItem]) -> ItemsAccepted:
+def add_items(
+    ctx: Context, batch_id: str, items: list[TriggerItem], caller: TraceContext | None = None
+) -> ItemsAccepted:
     """Make the runs of items that the batch does not have yet; an item that cannot be triggered is noted."""
     batch = get(ctx, batch_id)
     if batch.sealed:
@@ -53,7 +56,7 @@ def add_items(ctx: Context, batch_id: str, items: list[TriggerItem]) -> ItemsAcc
             known.add(item.index)
             fresh.append(item)
     parent = ctx.find(batch.parent_id) if batch.parent_id else None
-    fill(ctx, batch, fresh, Origin("batchTrigger", parent=parent, batch_id=batch_id))
+    fill(ctx, batch, fresh, Origin("batchTrigger", parent=parent, batch_id=batch_id, trace=caller))
     if batch.accepted >= batch.run_count:
         seal(ctx, batch)
     ctx.tx.update_batches([batch])

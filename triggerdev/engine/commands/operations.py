@@ -7,7 +7,7 @@ from typing import Any
 from triggerdev import errors, protocol
 from triggerdev.engine import metadata as meta
 from triggerdev.engine import options as wire
-from triggerdev.engine.commands import attempts, batches, finish, requests, schedule_calls, tokens
+from triggerdev.engine.commands import attempts, batches, finish, requests, schedule_calls, tokens, traces
 from triggerdev.engine.commands.trigger import Origin, check, known_by_keys, trigger
 from triggerdev.engine.context import Context
 from triggerdev.engine.model import Batch, LogEntry, Run, TriggerItem
@@ -156,14 +156,15 @@ def _item(task: str, args: dict[str, Any], index: int | None = None) -> TriggerI
 
 def _trigger(ctx: Context, run: Run, target: str | None, args: dict[str, Any]) -> Effect:
     assert target is not None
-    made = trigger(ctx, _item(target, args), Origin("trigger", parent=run))
+    made = trigger(ctx, _item(target, args), Origin("trigger", parent=run, trace=traces.of_child(run, args)))
     ctx.flush()
     return Effect({"id": made.id, "is_cached": made.is_cached})
 
 
 def _trigger_and_wait(ctx: Context, run: Run, target: str | None, args: dict[str, Any]) -> Effect:
     assert target is not None
-    made = trigger(ctx, _item(target, args), Origin("triggerAndWait", parent=run))
+    origin = Origin("triggerAndWait", parent=run, trace=traces.of_child(run, args))
+    made = trigger(ctx, _item(target, args), origin)
     ctx.flush()
     if made.is_cached:
         child = ctx.run(made.id)
@@ -206,7 +207,8 @@ def _batch(
     batch = batches.get(ctx, made.id)
     if made.is_cached:
         return batch, True, [run_id for _, run_id in ctx.tx.batch_items(batch.id)]
-    ids = batches.fill(ctx, batch, items, Origin(function, parent=run, batch_id=batch.id))
+    origin = Origin(function, parent=run, batch_id=batch.id, trace=traces.of_child(run, args))
+    ids = batches.fill(ctx, batch, items, origin)
     batches.seal(ctx, batch)
     ctx.tx.update_batches([batch])
     return batch, False, ids

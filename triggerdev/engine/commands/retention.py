@@ -1,6 +1,6 @@
 """Retention: what is finished for long enough is deleted, in small steps.
 
-A run goes with its log lines and its idempotency key once nothing needs it any more: no child of it is left,
+A run goes with its lines, spans and idempotency key once nothing needs it any more: no child of it is left,
 its parent is final, its key no longer holds, and each batch that counts it is complete (and no key of the
 batch holds). So a tree goes from its leaves, and parent and root of a run are always there. A batch goes when
 its runs are gone, a finished token with the runs of its time, unless a live run has made it.
@@ -12,17 +12,23 @@ from typing import Literal
 from triggerdev.engine.context import Context
 from triggerdev.engine.store.protocol import Kind
 
-MOST = 200  # rows of a step; log lines count as such, items of a batch do not
+MOST = 200  # rows of a step; log lines and spans count as such, items of a batch do not
 _LOCK = "retention"
 _START = (-1, "")
 
-Stage = Literal["requests", "logs", "runs", "batches", "tokens"]
-_NEXT: dict[Stage, Stage] = {"requests": "logs", "logs": "runs", "runs": "batches", "batches": "tokens"}
+Stage = Literal["requests", "logs", "spans", "runs", "batches", "tokens"]
+_NEXT: dict[Stage, Stage] = {
+    "requests": "logs",
+    "logs": "spans",
+    "spans": "runs",
+    "runs": "batches",
+    "batches": "tokens",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How long finished runs and log lines are kept, in ms; None: for ever."""
+    """How long finished runs, and log lines and spans, are kept, in ms; None: for ever."""
 
     runs_ms: int | None = None
     logs_ms: int | None = None
@@ -46,9 +52,9 @@ def step(ctx: Context, keep: Retention, at: Position, limit: int = MOST) -> Posi
         return None
     if at.stage == "requests":
         return _lines(at, ctx.tx.delete_expired_requests(ctx.now, limit))
-    if at.stage == "logs":
-        old = keep.logs_ms is not None
-        return _lines(at, ctx.tx.delete_old_logs(ctx.now - (keep.logs_ms or 0), limit) if old else 0)
+    if at.stage == "logs" or at.stage == "spans":
+        delete = ctx.tx.delete_old_logs if at.stage == "logs" else ctx.tx.delete_old_spans
+        return _lines(at, 0 if keep.logs_ms is None else delete(ctx.now - keep.logs_ms, limit))
     if keep.runs_ms is None:
         return None
     return _finished(ctx, at.stage, ctx.now - keep.runs_ms, at, limit)
@@ -66,12 +72,17 @@ def _finished(ctx: Context, kind: Kind, before: int, at: Position, limit: int) -
     ids = [each for _, each in found]
     needed = ctx.tx.needed(kind, ids, ctx.now)
     free = [each for each in ids if each not in needed]
-    if kind == "runs" and free and ctx.tx.delete_logs_of(free, limit) == limit:
-        return at  # there may be more lines
+    if kind == "runs" and free and _delete_beside(ctx, free, limit):
+        return at
     if free:
         ctx.tx.delete(kind, free)
         ctx.crash_points("retention")
     return Position(kind, found[-1], at.deleted + len(free))
+
+
+def _delete_beside(ctx: Context, runs: list[str], limit: int) -> bool:
+    """Delete lines and spans of runs; true if there may be more of them."""
+    return limit in (ctx.tx.delete_logs_of(runs, limit), ctx.tx.delete_spans_of(runs, limit))
 
 
 def _next(at: Position) -> Position | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from triggerdev import errors
+from triggerdev._traces import TraceContext
 from triggerdev.engine import options as wire
 from triggerdev.engine import retry
 from triggerdev.engine.commands import debouncing
@@ -17,13 +18,14 @@ from triggerdev.protocol import TaskInfo
 
 @dataclass(slots=True)
 class Origin:
-    """Where a trigger call came from: the parent's run, a batch, a schedule."""
+    """Where a trigger call came from: the parent's run, a batch, a schedule; the span whose trace goes on."""
 
     function: str = "trigger"
     parent: Run | None = None
     batch_id: str | None = None
     schedule_id: str | None = None
     is_replay: bool = False
+    trace: TraceContext | None = None
 
 
 NOWHERE = Origin()
@@ -117,7 +119,7 @@ class _Keys:
 
 
 def _make(ctx: Context, item: TriggerItem, task: TaskInfo, options: TriggerOptions, origin: Origin) -> Run:
-    parent = origin.parent
+    parent, trace = origin.parent, origin.trace
     run = Run(
         seq=0,
         id=ctx.new_id("run"),
@@ -147,6 +149,8 @@ def _make(ctx: Context, item: TriggerItem, task: TaskInfo, options: TriggerOptio
         is_test=options.is_test,
         is_replay=origin.is_replay,
         idempotency_scope=options.idempotency_scope if options.idempotency_key else None,
+        traceparent=trace.traceparent if trace else None,
+        tracestate=trace.tracestate if trace else None,
     )
     delay_until = options.delay_until
     if options.debounce is not None:

@@ -16,6 +16,7 @@ from triggerdev.engine.model import (
     Run,
     RunFilter,
     Schedule,
+    Span,
     Status,
     Token,
     TokenFilter,
@@ -328,7 +329,7 @@ class MemoryTx(MemoryRetention):
         found = [token for token in self._now.tokens.values() if queries.matches_token(token, where)]
         return list(map(thawed, queries.page(found, lambda token: token.id, size, after, before)))
 
-    # -- schedules, logs, time ------------------------------------------------------------------------
+    # -- schedules, logs, spans, time ------------------------------------------------------------------------
 
     def schedules(self, kind: str | None = None) -> list[Schedule]:
         found = sorted(self._now.schedules.values(), key=lambda each: (each.task, each.id))
@@ -367,6 +368,30 @@ class MemoryTx(MemoryRetention):
     def read_logs(self, run_id: str, after_seq: int, limit: int) -> list[LogEntry]:
         found = [entry for entry in self._now.logs.values() if entry.run == run_id and entry.seq > after_seq]
         return list(map(thawed, found[:limit]))
+
+    def put_spans(self, spans: Sequence[Span]) -> None:
+        table = self._unit.change("spans")
+        for span in spans:
+            kept, known = frozen(span), table.get((span.run, span.id))
+            kept.attributes, kept.events = kept.attributes or None, kept.events or None
+            if known is not None:
+                if known.ended_ns is not None and span.ended_ns is None:
+                    continue
+                kept.started_ns = min(known.started_ns, span.started_ns)
+                kept.attempt, kept.parent, kept.kind = known.attempt, known.parent, known.kind
+            table[span.run, span.id] = kept
+
+    def read_spans(self, run_ids: Sequence[str], limit: int) -> list[Span]:
+        found = [span for span in self._now.spans.values() if span.run in run_ids]
+        found.sort(key=lambda span: (span.started_ns, span.id))
+        return list(map(thawed, found[:limit]))
+
+    def open_spans(self, run_id: str, attempt: int) -> dict[str, int]:
+        return {
+            span.id: span.started_ns
+            for span in self._now.spans.values()
+            if span.run == run_id and span.attempt == attempt and span.ended_ns is None
+        }
 
     def next_due(self, *, scheduled: Sequence[str]) -> int | None:
         return queries.next_due(self._now, scheduled)

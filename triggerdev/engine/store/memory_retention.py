@@ -49,6 +49,21 @@ class MemoryRetention:
             del table[seq]
         return len(seqs)
 
+    def delete_spans_of(self, run_ids: Sequence[str], limit: int) -> int:
+        found = [key for key, span in self._unit.tables.spans.items() if span.run in run_ids]
+        return self._delete_spans(found[:limit])
+
+    def delete_old_spans(self, before: int, limit: int) -> int:
+        spans = self._unit.tables.spans
+        first = list(spans)[:limit]
+        return self._delete_spans([key for key in first if spans[key].started_ns < before * 1_000_000])
+
+    def _delete_spans(self, keys: Sequence[tuple[str, str]]) -> int:
+        table = self._unit.change("spans")
+        for key in keys:
+            del table[key]
+        return len(keys)
+
     def delete_expired_requests(self, now: int, limit: int) -> int:
         table = self._unit.change("keys")
         found = [row for (task, _), row in table.items() if not task and row.expires_at <= now]

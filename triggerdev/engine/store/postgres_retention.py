@@ -38,6 +38,12 @@ class PostgresRetention:
     def delete_old_logs(self, before: int, limit: int) -> int:
         return self._count("delete_old_logs", limit, before)
 
+    def delete_spans_of(self, run_ids: Sequence[str], limit: int) -> int:
+        return self._count("delete_spans_of", list(run_ids), limit)
+
+    def delete_old_spans(self, before: int, limit: int) -> int:
+        return self._count("delete_old_spans", limit, before * 1_000_000)
+
     def delete_expired_requests(self, now: int, limit: int) -> int:
         return self._count("delete_expired_requests", now, limit)
 

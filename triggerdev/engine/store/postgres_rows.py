@@ -5,7 +5,7 @@ In texts that must come back unchanged (payloads, outputs, lines) U+E000 and a l
 
 from typing import Any
 
-from triggerdev.engine.model import LogEntry, Run, Token
+from triggerdev.engine.model import LogEntry, Run, Span, Token
 from triggerdev.engine.store import rows
 
 _MARK = "\ue000"
@@ -70,6 +70,25 @@ def token(row: Row) -> Token:
 def log(row: Row) -> LogEntry:
     found = rows.log(row)
     found.message = unpack(found.message) or ""
+    return found
+
+
+def new_log(entry: LogEntry) -> Row:
+    row = rows.new_log(entry)
+    message = pack(entry.message)
+    return row if message is entry.message else _replaced(row, (entry.message, message))
+
+
+def new_span(span: Span) -> Row:
+    row, name, error = rows.new_span(span), pack(span.name), pack(span.error)
+    if name is span.name and error is span.error:
+        return row
+    return _replaced(row, (span.name, name), (span.error, error))
+
+
+def span(row: Row) -> Span:
+    found = rows.span(row)
+    found.name, found.error = unpack(found.name) or "", unpack(found.error)
     return found
 
 

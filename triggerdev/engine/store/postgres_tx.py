@@ -13,6 +13,7 @@ from triggerdev.engine.model import (
     Run,
     RunFilter,
     Schedule,
+    Span,
     Status,
     Token,
     TokenFilter,
@@ -308,7 +309,7 @@ class PostgresTx(PostgresRetention):
         }
         return list(map(convert.token, self._page("list_tokens", values)))
 
-    # -- schedules, logs, time ------------------------------------------------------------------------
+    # -- schedules, logs, spans, time ------------------------------------------------------------------------
 
     def schedules(self, kind: str | None = None) -> list[Schedule]:
         return list(map(convert.schedule, self.rows("schedules" + self._locks, kind, kind)))
@@ -338,22 +339,21 @@ class PostgresTx(PostgresRetention):
         return list(map(convert.schedule, self.rows("due_schedules", now, list(tasks), limit)))
 
     def append_logs(self, entries: Sequence[LogEntry]) -> None:
-        rows = (
-            (
-                e.run,
-                e.attempt,
-                e.at,
-                e.stream,
-                e.level,
-                convert.pack(e.message),
-                _json.dumps(e.data) if e.data else None,
-            )
-            for e in entries
-        )
-        self._many("append_log", rows)
+        self._many("append_log", map(convert.new_log, entries))
 
     def read_logs(self, run_id: str, after_seq: int, limit: int) -> list[LogEntry]:
         return [convert.log(row) for row in self.rows("read_logs", run_id, after_seq, limit)]
+
+    def put_spans(self, spans: Sequence[Span]) -> None:
+        self._many("put_span", map(convert.new_span, spans))
+
+    def read_spans(self, run_ids: Sequence[str], limit: int) -> list[Span]:
+        """Read spans of runs, the earliest first."""
+        return [convert.span(row) for row in self.rows("read_spans", list(run_ids), limit)]
+
+    def open_spans(self, run_id: str, attempt: int) -> dict[str, int]:
+        """Tell since when the spans of an attempt that have not ended last, in ns."""
+        return {row[0]: row[1] for row in self.rows("open_spans", run_id, attempt)}
 
     def next_due(self, *, scheduled: Sequence[str]) -> int | None:
         row = self._one("next_due", list(scheduled))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from triggerdev import _json
-from triggerdev.engine.model import Batch, LogEntry, Run, Schedule, Status, Token
+from triggerdev.engine.model import Batch, LogEntry, Run, Schedule, Span, Status, Token
 from triggerdev.engine.store.protocol import OpRow
 
 T = TypeVar("T")
@@ -88,6 +88,11 @@ def new_run(r: Run) -> tuple[Any, ...]:
         r.is_replay,
         r.idempotency_scope,
         r.peak_memory,
+        r.traceparent,
+        r.tracestate,
+        r.usage_before,
+        r.cost,
+        r.base_cost,
     )
 
 
@@ -123,6 +128,9 @@ def changed_run(r: Run) -> tuple[Any, ...]:
         _text(r.tags) if r.tags else None,
         r.machine,
         r.peak_memory,
+        r.usage_before,
+        r.cost,
+        r.base_cost,
         r.seq,
     )
 
@@ -248,3 +256,32 @@ def log(row: tuple[Any, ...]) -> LogEntry:
     values = list(row)
     values[7] = _value(row[7])
     return LogEntry(*values)
+
+
+def new_log(e: LogEntry) -> tuple[Any, ...]:
+    data = _text(e.data) if e.data else None
+    return (e.run, e.attempt, e.at, e.stream, e.level, e.message, data, e.span)
+
+
+def new_span(s: Span) -> tuple[Any, ...]:
+    return (
+        s.run,
+        s.id,
+        s.attempt,
+        s.parent,
+        s.name,
+        s.kind,
+        s.started_ns,
+        s.ended_ns,
+        s.error,
+        _text(s.attributes) if s.attributes else None,
+        _text(s.events) if s.events else None,
+    )
+
+
+@_checked
+def span(row: tuple[Any, ...]) -> Span:
+    """Read the columns of `spans` behind seq."""
+    values = list(row)
+    values[9], values[10] = _value(row[9]), _value(row[10])
+    return Span(*values)

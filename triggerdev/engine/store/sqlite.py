@@ -16,6 +16,7 @@ from triggerdev.engine.model import (
     Run,
     RunFilter,
     Schedule,
+    Span,
     Status,
     Token,
     TokenFilter,
@@ -341,7 +342,7 @@ class SqliteTx(SqliteRetention):
         tokens = list(map(convert.token, self._db.execute(self._sql[name], values)))
         return tokens if before is None else tokens[::-1]
 
-    # -- schedules, logs, time ------------------------------------------------------------------------
+    # -- schedules, logs, spans, time ------------------------------------------------------------------------
 
     def schedules(self, kind: str | None = None) -> list[Schedule]:
         return list(map(convert.schedule, self._run("schedules", kind)))
@@ -368,15 +369,22 @@ class SqliteTx(SqliteRetention):
         return list(map(convert.schedule, self._run("due_schedules", now, _json.dumps(list(tasks)), limit)))
 
     def append_logs(self, entries: Sequence[LogEntry]) -> None:
-        rows = (
-            (e.run, e.attempt, e.at, e.stream, e.level, e.message, _json.dumps(e.data) if e.data else None)
-            for e in entries
-        )
-        self._many("append_log", rows)
+        self._many("append_log", map(convert.new_log, entries))
 
     def read_logs(self, run_id: str, after_seq: int, limit: int) -> list[LogEntry]:
         rows = self._run("read_logs", run_id, after_seq, limit)
         return [convert.log(row) for row in rows]
+
+    def put_spans(self, spans: Sequence[Span]) -> None:
+        self._many("put_span", map(convert.new_span, spans))
+
+    def read_spans(self, run_ids: Sequence[str], limit: int) -> list[Span]:
+        """Read spans of runs, the earliest first."""
+        return [convert.span(row) for row in self._run("read_spans", _json.dumps(list(run_ids)), limit)]
+
+    def open_spans(self, run_id: str, attempt: int) -> dict[str, int]:
+        """Tell since when the spans of an attempt that have not ended last, in ns."""
+        return dict(self._run("open_spans", run_id, attempt))
 
     def next_due(self, *, scheduled: Sequence[str]) -> int | None:
         due: int | None = self._run("next_due", _json.dumps(list(scheduled))).fetchone()[0]

@@ -40,6 +40,12 @@ class SqliteRetention:
     def delete_old_logs(self, before: int, limit: int) -> int:
         return self._count("delete_old_logs", before, limit)
 
+    def delete_spans_of(self, run_ids: Sequence[str], limit: int) -> int:
+        return self._count("delete_spans_of", _json.dumps(list(run_ids)), limit)
+
+    def delete_old_spans(self, before: int, limit: int) -> int:
+        return self._count("delete_old_spans", before * 1_000_000, limit)
+
     def delete_expired_requests(self, now: int, limit: int) -> int:
         return self._count("delete_expired_requests", now, limit)
 

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from triggerdev._crash import crash_point
 from triggerdev.engine.model import Batch, BatchCreated, ItemsAccepted, Run, RunFilter, TriggerItem
 from triggerdev.protocol import MAX_PAYLOAD_BYTES
-from triggerdev.server import bodies, context, documenting, payloads, present, problems, schemas
+from triggerdev.server import bodies, callers, context, documenting, payloads, present, problems, schemas
 from triggerdev.server.access import Allow, Caller
 
 router = APIRouter(tags=["batches"])
@@ -74,8 +74,9 @@ async def add_items(request: Request, batch_id: str, caller: _Triggers) -> Respo
         raise problems.forbidden("a one-time use token fills only the batch that it has made")
     total = ItemsAccepted(accepted=0, deduplicated=0, sealed=False)
     handed_over = False
+    trace = callers.trace_of(request)
     async for items in _item_groups(request, api, caller):
-        found = await api.engine.add_batch_items(batch_id, items)
+        found = await api.engine.add_batch_items(batch_id, items, caller=trace)
         crash_point("server.items_stored")
         total.accepted += found.accepted
         total.deduplicated += found.deduplicated
@@ -196,7 +197,7 @@ async def _trigger_at_once(
 
     async def make(key: str | None) -> BatchCreated:
         made = await _create(api, caller, create, key)
-        await api.engine.add_batch_items(made.id, items)
+        await api.engine.add_batch_items(made.id, items, caller=callers.trace_of(request))
         return made
 
     made = await api.repeats.once(request, make)

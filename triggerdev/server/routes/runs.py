@@ -1,13 +1,13 @@
 """Reading runs: one, many, outcomes, log lines; with long polls."""
 
 import asyncio
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from triggerdev.engine.model import LogEntry, Page, Run, RunDetail, RunFilter
+from triggerdev.engine.model import Page, Run, RunDetail, RunFilter
 from triggerdev.server import bodies, context, documenting, listing, present, problems, schemas
 from triggerdev.server.access import Allow, Caller
 
@@ -129,43 +129,3 @@ async def metadata(request: Request, run_id: str, caller: _Reads) -> Response:
     """An empty object when the run has none."""
     detail = await readable_run(context.of(request), caller, run_id)
     return bodies.answer({"metadata": detail.run.metadata or {}})
-
-
-@router.get(
-    "/api/v1/runs/{run_id}/events",
-    summary="What a run has printed and logged",
-    **documenting.documented(schemas.EventsAnswer),
-)
-async def events(
-    request: Request,
-    run_id: str,
-    caller: _Reads,
-    after: Annotated[
-        int, Query(ge=0, le=2**53, description="Only events with a greater `seq`. An extension.")
-    ] = 0,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
-    wait: Wait = None,
-) -> Response:
-    """To follow: ask again with `after` = the last `seq`, until `isCompleted` is true and no events come."""
-    api = context.of(request)
-    final = (await readable_run(api, caller, run_id)).run.status.is_final
-    entries = await api.engine.read_logs(run_id, after_seq=after, limit=limit)
-    if not entries and not final and wait:
-        entries = (await _wait_for_logs(api, run_id, after, wait))[:limit]
-        final = False  # asked for before the lines were read, or not known: the next call tells
-    shown: dict[str, Any] = {"events": [present.log_entry(entry) for entry in entries], "isCompleted": final}
-    return bodies.answer(shown)
-
-
-async def _wait_for_logs(api: context.Api, run_id: str, after: int, wait: float) -> list[LogEntry]:
-    """Wait for lines or any change of the run, so that a silent run's end is news too."""
-    rev = (await api.engine.retrieve_run(run_id)).run.rev
-    lines = asyncio.ensure_future(api.engine.wait_logs(run_id, after_seq=after, timeout=wait))
-    change = asyncio.ensure_future(api.engine.wait_run(run_id, since_rev=rev, timeout=wait))
-    try:
-        await api.hold(lambda: asyncio.wait((lines, change), return_when=asyncio.FIRST_COMPLETED))
-    finally:
-        for waiting in (lines, change):
-            waiting.cancel()
-        await asyncio.gather(lines, change, return_exceptions=True)
-    return await api.engine.read_logs(run_id, after_seq=after)

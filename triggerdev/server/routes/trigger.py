@@ -11,8 +11,9 @@ from starlette.responses import Response
 
 from triggerdev import errors
 from triggerdev._crash import crash_point
+from triggerdev._traces import TraceContext
 from triggerdev.engine.model import TriggerItem, TriggerResult
-from triggerdev.server import bodies, context, documenting, payloads, problems, schemas
+from triggerdev.server import bodies, callers, context, documenting, payloads, problems, schemas
 from triggerdev.server.access import Allow, Caller
 
 router = APIRouter(tags=["tasks"])
@@ -39,7 +40,8 @@ async def trigger(request: Request, task_id: str, caller: _Caller) -> Response:
         value = request.headers.get(header)
         if value:
             item.options.setdefault(option, value)
-    made = await api.repeats.once(request, lambda key: _trigger(api, caller, item, key))
+    trace = callers.trace_of(request)
+    made = await api.repeats.once(request, lambda key: _trigger(api, caller, item, key, trace))
     crash_point("server.trigger_stored")
     token = api.signer.sign(_scopes(made.id))
     return bodies.answer({"id": made.id, "isCached": made.is_cached}, headers={"x-trigger-jwt": token})
@@ -72,7 +74,8 @@ async def _trigger_one(api: context.Api, caller: Caller, entry: Any) -> dict[str
         caller.require(tasks=[task])
         item = await payloads.trigger_item(entry, task, packets=api.packets if caller.has_key else None)
         path = f"/api/v1/tasks/{task}/trigger"
-        made = await api.repeats.once_by_key(path, key, lambda name: _trigger(api, caller, item, name))
+        trace = callers.trace_in(entry)
+        made = await api.repeats.once_by_key(path, key, lambda name: _trigger(api, caller, item, name, trace))
     except (HTTPException, errors.TriggerError) as error:
         problem = problems.of_engine(error)
         if problem.status_code >= 500:
@@ -94,12 +97,14 @@ def _scopes(run_id: str) -> tuple[str, ...]:
     return f"read:runs:{run_id}", f"write:inputStreams:{run_id}"
 
 
-async def _trigger(api: context.Api, caller: Caller, item: TriggerItem, key: str | None) -> TriggerResult:
+async def _trigger(
+    api: context.Api, caller: Caller, item: TriggerItem, key: str | None, trace: TraceContext | None
+) -> TriggerResult:
     if caller.claims is None:
-        return await api.engine.trigger(item, request=key)
+        return await api.engine.trigger(item, request=key, caller=trace)
     api.used_tokens.use(caller.claims, item.task)
     try:
-        return await api.engine.trigger(item, request=key)
+        return await api.engine.trigger(item, request=key, caller=trace)
     except Exception:
         api.used_tokens.forget(caller.claims)
         raise

@@ -76,6 +76,7 @@ class AsyncSession(AttemptSession):
         """Start executing."""
         variables = contextvars.copy_context()
         variables.run(sessions.enter, self)
+        variables.run(self.spans.enter_attempt)
         self._variables = variables
         self._deadline.arm()
         branch = Branch(
@@ -474,6 +475,7 @@ class AsyncSession(AttemptSession):
         for branch in list(self.branches):
             branch.cancel()
         self.clock.stop()
+        self.spans.end_attempt(outcome)
         self.finish_lines()
         self._executor.finished(self)
         if outcome["outcome"] == "evicted":

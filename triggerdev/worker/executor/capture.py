@@ -6,24 +6,33 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
-from triggerdev.protocol import LogLine
-from triggerdev.worker.executor import threads
+from triggerdev.protocol import LogLine, Message
+from triggerdev.sdk.session import speaker
 from triggerdev.worker.executor.project import Channel
 
 MAX_LINES = 64
 _MAX_LINE = 65_536
+_PATIENCE_SECONDS = 0.2
 _NO_RUN = contextvars.Context()
 
 
+class Book(Protocol):
+    """What knows the spans of a run that are to be told."""
+
+    def take(self) -> Message | None: ...
+
+
 class LogSink:
-    """Gathers lines of all runs and sends them in batches: one for each turn of the loop, or 64 lines."""
+    """Gathers lines and spans of all runs and sends them in batches: each turn of the loop, or 64 lines."""
 
     def __init__(self, channel: Channel, loop: Any = None) -> None:
         self._channel = channel
         self._loop = loop
         self._lines: list[LogLine] = []
+        self._books: dict[Book, None] = {}
+        self._flushed_at = 0.0
         self._lock = threading.Lock()
         self._thread = threading.get_ident()
 
@@ -35,18 +44,38 @@ class LogSink:
         if count >= MAX_LINES or self._loop is None:
             self.flush()
         elif count == 1:
-            here = threading.get_ident() == self._thread
-            schedule = self._loop.call_soon if here else self._loop.call_soon_threadsafe
-            schedule(self.flush, context=_NO_RUN)
+            self._flush_soon()
+
+    def note(self, book: Book, is_urgent: bool) -> None:
+        """Note that a run has spans to tell, from any thread; without a loop those that began may wait."""
+        with self._lock:
+            is_first = not self._books
+            self._books[book] = None
+        if self._loop is None:
+            if is_urgent or time.monotonic() - self._flushed_at > _PATIENCE_SECONDS:
+                self.flush()
+        elif is_first:
+            self._flush_soon()
+
+    def _flush_soon(self) -> None:
+        here = threading.get_ident() == self._thread
+        schedule = self._loop.call_soon if here else self._loop.call_soon_threadsafe
+        schedule(self.flush, context=_NO_RUN)
 
     def flush(self) -> None:
         """Send what has gathered."""
-        if not self._lines:
+        if not self._lines and not self._books:
             return
+        self._flushed_at = time.monotonic()
         with self._lock:
             lines, self._lines = self._lines, []
+            books, self._books = self._books, {}
         if lines:
             self._channel.send({"t": "logs", "lines": lines})
+        for book in books:
+            message = book.take()
+            if message is not None:
+                self._channel.send(message)
 
 
 class LineBuffer:
@@ -110,7 +139,7 @@ class StreamProxy(io.TextIOBase):
         return self._real
 
     def write(self, text: str) -> int:
-        running = threads.speaker()
+        running = speaker()
         write = getattr(running, "write", None)
         if write is None:
             return self._real.write(text)
@@ -124,7 +153,7 @@ class StreamProxy(io.TextIOBase):
             self.write(line)
 
     def flush(self) -> None:
-        if threads.speaker() is None:
+        if speaker() is None:
             self._real.flush()
 
     def writable(self) -> bool:

@@ -18,7 +18,7 @@ class Node:
     what the step does that is its n-th operation, "0.xn" for a task that a library created.
     """
 
-    __slots__ = ("changes", "children", "ops", "path", "strangers")
+    __slots__ = ("changes", "children", "ops", "path", "spans", "strangers")
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -26,12 +26,19 @@ class Node:
         self.children = 0
         self.changes = 0
         self.strangers = 0
+        self.spans = 0
 
     def next_op(self) -> str:
         """Give the id of the branch's next operation."""
         number = self.ops
         self.ops = number + 1
         return f"{self.path}:{number}"
+
+    def next_span(self) -> str:
+        """Give the place of the branch's next span."""
+        number = self.spans
+        self.spans = number + 1
+        return f"{self.path}/{number}"
 
     def last_op(self) -> str:
         """Give the id of the branch's latest operation."""

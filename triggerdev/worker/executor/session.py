@@ -13,6 +13,7 @@ from triggerdev.sdk import context, serialise
 from triggerdev.sdk.context import Context
 from triggerdev.sdk.logger import LEVELS
 from triggerdev.sdk.session import MetadataScope, RunSession
+from triggerdev.sdk.spans import Span
 from triggerdev.worker.executor import failures, metadata, step_errors
 from triggerdev.worker.executor.binding import Bound
 from triggerdev.worker.executor.capture import LineBuffer, LogSink, now_ms
@@ -23,6 +24,7 @@ from triggerdev.worker.executor.manifest import relative_file
 from triggerdev.worker.executor.own_metadata import OwnMetadata
 from triggerdev.worker.executor.project import Channel, Project
 from triggerdev.worker.executor.record import MAIN, Node, Record, inside, is_branch
+from triggerdev.worker.executor.spans import TRIGGERS, SpanBook
 
 if TYPE_CHECKING:
     from triggerdev.worker.executor.attempt import Attempt
@@ -76,6 +78,7 @@ class AttemptSession(RunSession):
         self._changes = metadata.Changes()
         self._lines: dict[tuple[str, int], LineBuffer] = {}
         self.clock = ComputeClock(start.get("usage_ms") or 0)
+        self.spans = SpanBook(self, self.start)
 
     # -- what subclasses provide
 
@@ -125,16 +128,53 @@ class AttemptSession(RunSession):
         if recorded is None:
             self.record.go_live(node.path)
             self.send_changes()
-            result = await self.perform(op_id, kind, target, args)
         else:
             self._compare(recorded, op_id, kind, target)
-            done = recorded["done"]
-            crash_point("worker.replaying")
-            result = await (self._again(recorded) if done else self.perform(op_id, kind, target, None))
-            if done and kind in protocol.WAITING_KINDS:
-                await self._resume_elsewhere(node.path, op_id, kind, target)
+        result = await self._in_span(node, op_id, kind, target, args, recorded)
         if kind in protocol.WAITING_KINDS and self._own.is_used:
             await self._refresh(f"{op_id}:r")
+        return result
+
+    async def _in_span(
+        self,
+        node: Node,
+        op_id: str,
+        kind: str,
+        target: str | None,
+        args: dict[str, Any],
+        recorded: OpRecord | None,
+    ) -> Any:
+        """Do an operation, or repeat it, and tell of it as a span of the run."""
+        span = self.spans.operation(op_id, kind, target, args, recorded)
+        if span is None:
+            return await self._do(node, op_id, kind, target, args, recorded)
+        if kind in TRIGGERS:
+            args = {**args, "traceparent": self.spans.as_caller(span)}
+        try:
+            result = await self._do(node, op_id, kind, target, args, recorded)
+        except BaseException as error:
+            span.end(error)
+            raise
+        self.spans.finish(span, result, recorded)
+        return result
+
+    async def _do(
+        self,
+        node: Node,
+        op_id: str,
+        kind: str,
+        target: str | None,
+        args: dict[str, Any],
+        recorded: OpRecord | None,
+    ) -> Any:
+        if recorded is None:
+            return await self.perform(op_id, kind, target, args)
+        crash_point("worker.replaying")
+        if not recorded["done"]:
+            return await self.perform(op_id, kind, target, None)
+        result = await self._again(recorded)
+        if kind in protocol.WAITING_KINDS:
+            await self._resume_elsewhere(node.path, op_id, kind, target)
         return result
 
     async def _again(self, recorded: OpRecord) -> Any:
@@ -168,6 +208,9 @@ class AttemptSession(RunSession):
             else:
                 self._compare(recorded, op_id, protocol.STEP, name)
                 kept = recorded.get("result") or {}
+                span = self.spans.operation(op_id, protocol.STEP, name, {}, recorded)
+                if span is not None:  # its end had not been told
+                    self.spans.finish(span, None, recorded)
                 if not is_failure(recorded) or self.record.is_entered(step.path):
                     await self._again(recorded)
                 self._take_state(kept, op_id)
@@ -179,14 +222,22 @@ class AttemptSession(RunSession):
 
     async def _do_step(self, op_id: str, name: str, step: Node, function: Callable[[], Any]) -> Any:
         before = self._own.touches, self._tags()
+        span = self.spans.operation(op_id, protocol.STEP, name, {}, None)
+        assert span is not None
         try:
-            with self.counting(step):
-                value = await self.call_step(function)
+            span.enter()
+            try:
+                with self.counting(step):
+                    value = await self.call_step(function)
+            finally:
+                span.leave()
             crash_point("worker.step_done")
             text = step_errors.result_text(name, value)
         except Exception as error:
+            span.end(error)
             self._keep_failure(op_id, name, error, *before)
             raise
+        span.end()
         self._refuse_if_over()  # a signal may have been swallowed in there
         self.record.go_live(self.node().path)
         self.send_changes()
@@ -218,13 +269,22 @@ class AttemptSession(RunSession):
 
     def log(self, level: str, message: str, data: dict[str, Any] | None) -> None:
         limit = LEVELS.get(self.project.settings.get("log_level") or "info", 3)
-        if LEVELS.get(level, 3) > limit or self._is_silent():
+        if LEVELS.get(level, 3) > limit or self.is_silent():
             return
-        line = self._line("log", message)
-        line["level"] = level
+        line = self._line("log", message, level)
         if data:
             line["data"] = data
-        self._sink.add(line)
+        self._say(line)
+
+    def begin_span(self, span: Span) -> None:
+        self.spans.begin(span)
+
+    def end_span(self, span: Span, error: BaseException | None) -> None:
+        self.spans.end(span, error)
+
+    def has_news(self, is_end: bool) -> None:
+        """Have the spans sent that have gathered, at the latest with the run's next message."""
+        self._sink.note(self.spans, is_end)
 
     def change_metadata(self, scope: MetadataScope, change: dict[str, Any]) -> None:
         node = self.node()
@@ -262,8 +322,13 @@ class AttemptSession(RunSession):
         place = self.record.place(node.last_op())
         self._own.show(result["metadata"], now if place is None else place)
 
-    def usage_ms(self) -> tuple[float, float]:
-        return self.clock.attempt_ms, self.clock.total_ms
+    @property
+    def cost_before(self) -> float:
+        return self.start.get("cost") or 0.0
+
+    def usage_ms(self) -> tuple[float, float, float]:
+        total = self.clock.total_ms
+        return self.clock.attempt_ms, total - (self.start.get("usage_before") or 0), total
 
     # -- for executors
 
@@ -324,15 +389,15 @@ class AttemptSession(RunSession):
         if buffer is None:
             buffer = self._lines[source] = LineBuffer()
         lines = buffer.feed(text)
-        if lines and not self._is_silent():
+        if lines and not self.is_silent():
             for line in lines:
-                self._sink.add(self._line(stream, line))
+                self._say(self._line(stream, line))
 
     def finish_lines(self) -> None:
         """Send the last, unfinished lines and all that has gathered."""
         for (stream, _), buffer in list(self._lines.items()):
             for line in buffer.finish():
-                self._sink.add(self._line(stream, line))
+                self._say(self._line(stream, line))
         self._sink.flush()
 
     def values(self, function: Bound, given: dict[str, Any]) -> dict[str, Any]:
@@ -427,20 +492,32 @@ class AttemptSession(RunSession):
             taken[0][1]["base"] = first
         return taken
 
-    def _is_silent(self) -> bool:
+    def _say(self, line: LogLine) -> None:
+        self._sink.add(line)
+        if self.spans.mirror is not None:
+            self.spans.mirror.line(line, self.spans)
+
+    def is_silent(self) -> bool:
+        """Say whether what the code says now has been heard before: it is being replayed."""
         path = self.node().path
         if path.startswith(_BEFORE_MAIN):
             path = MAIN  # these run again with the main branch, so their lines were heard as well
         return self.record.is_replaying(path)
 
-    def _line(self, stream: Any, message: str) -> LogLine:
-        return {
+    def _line(self, stream: Any, message: str, level: str | None = None) -> LogLine:
+        line: LogLine = {
             "run": self.id,
             "attempt": self.start["attempt"],
-            "at": now_ms(),
+            "at": now_ms() if self.project.clock is None else self.project.clock() // 1_000_000,
             "stream": stream,
             "message": message,
         }
+        if level is not None:
+            line["level"] = level
+        span = self.spans.line_span()
+        if span is not None:
+            line["span"] = span
+        return line
 
 
 def _name(kind: str, target: str | None) -> str:

@@ -50,10 +50,12 @@ class SyncExecutor:
         session = SyncSession(self, start, plan)
         token = sessions.enter(session)
         self._session = session
+        session.spans.enter_attempt()
         try:
             outcome = drive(session.attempt.execute())
             self._finish(session, outcome)
         finally:
+            session.spans.leave_attempt()
             self._session = None
             sessions.leave(token)
             self.confinement.lift()
@@ -66,6 +68,7 @@ class SyncExecutor:
         session.ended = True
         session.clock.stop()
         session.close()
+        session.spans.end_attempt(outcome)
         session.finish_lines()
         if outcome["outcome"] == "evicted":
             crash_point("worker.evicting")

@@ -13,6 +13,7 @@ from triggerdev._crash import crash_point
 from triggerdev.protocol import Message, RunStart
 from triggerdev.sdk.calls import drive
 from triggerdev.sdk.session import MetadataScope
+from triggerdev.sdk.spans import Span
 from triggerdev.worker.executor.attempt import Attempt
 from triggerdev.worker.executor.binding import Bound
 from triggerdev.worker.executor.record import Node
@@ -134,6 +135,14 @@ class SyncSession(AttemptSession):
     def log(self, level: str, message: str, data: dict[str, Any] | None) -> None:
         with self._framework():
             super().log(level, message, data)
+
+    def begin_span(self, span: Span) -> None:
+        with self._framework():
+            super().begin_span(span)
+
+    def end_span(self, span: Span, error: BaseException | None) -> None:
+        with self._framework():
+            super().end_span(span, error)
 
     def change_metadata(self, scope: MetadataScope, change: dict[str, Any]) -> None:
         with self._framework(), self._sending:

@@ -10,14 +10,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from triggerdev.sdk import session as sessions
+from triggerdev.sdk import spans
+from triggerdev.sdk.session import RUN_MARK, SPAN_MARK, speaker
 
-_MARK = "_triggerdev_run"
-
-
-def speaker() -> Any:
-    """Give the session of the run that this thread's output belongs to, None outside of runs."""
-    running = sessions.current()
-    return running if running is not None else getattr(threading.current_thread(), _MARK, None)
+Marks = tuple[Any, Any]
 
 
 def follow_threads() -> None:
@@ -25,23 +21,33 @@ def follow_threads() -> None:
     start, submit = threading.Thread.start, ThreadPoolExecutor.submit
 
     def noted_start(self: threading.Thread) -> None:
-        setattr(self, _MARK, speaker())
+        _mark(self, _marks())
         start(self)
 
     def noted_submit(
         self: ThreadPoolExecutor, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
     ) -> Future[Any]:
-        return submit(self, _speak_for, speaker(), fn, args, kwargs)
+        return submit(self, _speak_for, _marks(), fn, args, kwargs)
 
     threading.Thread.start = noted_start  # type: ignore[method-assign]  # there is no hook for this
     ThreadPoolExecutor.submit = noted_submit  # type: ignore[method-assign,assignment]  # there is no hook for this
 
 
-def _speak_for(session: Any, call: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+def _marks() -> Marks:
+    running = speaker()
+    return running, None if running is None else spans.current(running)
+
+
+def _mark(thread: threading.Thread, marks: Marks) -> None:
+    setattr(thread, RUN_MARK, marks[0])
+    setattr(thread, SPAN_MARK, marks[1])
+
+
+def _speak_for(marks: Marks, call: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     thread = threading.current_thread()
-    previous = getattr(thread, _MARK, None)
-    setattr(thread, _MARK, session)
+    previous = getattr(thread, RUN_MARK, None), sessions.thread_span()
+    _mark(thread, marks)
     try:
         return call(*args, **kwargs)
     finally:
-        setattr(thread, _MARK, previous)
+        _mark(thread, previous)

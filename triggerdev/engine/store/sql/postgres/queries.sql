@@ -11,10 +11,11 @@ INSERT INTO runs (
   delayed_until, expires_at, expired_at, output, output_type, error, metadata, tags, machine, payload,
   payload_type, concurrency_key, priority, ttl_ms, max_attempts, max_duration_ms, parent_id, root_id, depth,
   trigger_function, batch_id, schedule_id, idempotency_key, idempotency_display, is_test, is_replay,
-  idempotency_scope, peak_memory
+  idempotency_scope, peak_memory, traceparent, tracestate, usage_before, cost, base_cost
 ) VALUES (
   %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,
-  %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s
+  %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,
+  %s, %s, %s, %s, %s, %s, %s
 )
 
 -- name: update_run
@@ -22,7 +23,8 @@ UPDATE runs SET
   status = %s, queue = %s, updated_at = %s, rev = %s, ready = %s, due_at = %s, score = %s, token = %s, attempt = %s,
   worker = %s, version = %s, resuming = %s, cancel_requested = %s, has_ops = %s, usage_ms = %s, queued_at = %s,
   started_at = %s, attempt_started_at = %s, finished_at = %s, delayed_until = %s, expires_at = %s, expired_at = %s,
-  output = %s, output_type = %s, error = %s, metadata = %s, tags = %s, machine = %s, peak_memory = %s
+  output = %s, output_type = %s, error = %s, metadata = %s, tags = %s, machine = %s,
+  peak_memory = %s, usage_before = %s, cost = %s, base_cost = %s
 WHERE seq = %s
 
 -- name: update_input
@@ -294,10 +296,27 @@ SELECT * FROM schedules WHERE active AND next_at <= %s AND task = ANY(%s::text[]
 ORDER BY next_at, id LIMIT %s FOR UPDATE SKIP LOCKED
 
 -- name: append_log
-INSERT INTO logs (run_id, attempt, at, stream, level, message, data) VALUES (%s, %s, %s, %s, %s, %s, %s)
+INSERT INTO logs (run_id, attempt, at, stream, level, message, data, span)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
 
 -- name: read_logs
 SELECT * FROM logs WHERE run_id = %s AND seq > %s ORDER BY seq LIMIT %s
+
+-- name: put_span
+-- A span is told when it begins and when it ends; what a replay begins again began when it first did.
+INSERT INTO spans (run_id, id, attempt, parent_id, name, kind, started_ns, ended_ns, error, attributes, events)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+ON CONFLICT (run_id, id) DO UPDATE SET
+  name = excluded.name, started_ns = least(spans.started_ns, excluded.started_ns), ended_ns = excluded.ended_ns,
+  error = excluded.error, attributes = excluded.attributes, events = excluded.events
+WHERE excluded.ended_ns IS NOT NULL OR spans.ended_ns IS NULL
+
+-- name: read_spans
+SELECT run_id, id, attempt, parent_id, name, kind, started_ns, ended_ns, error, attributes, events
+FROM spans WHERE run_id = ANY(%s::text[]) ORDER BY started_ns, id LIMIT %s
+
+-- name: open_spans
+SELECT id, started_ns FROM spans WHERE run_id = %s AND attempt = %s AND ended_ns IS NULL
 
 -- name: next_due
 SELECT least(

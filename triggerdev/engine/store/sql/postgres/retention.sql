@@ -69,6 +69,13 @@ DELETE FROM logs WHERE seq IN (
 -- Lines are stored about in the order of their times: when none of the first is old, no later one is looked at.
 DELETE FROM logs WHERE seq IN (SELECT seq FROM logs ORDER BY seq LIMIT %s) AND at < %s
 
+-- name: delete_spans_of
+DELETE FROM spans WHERE seq IN (SELECT seq FROM spans WHERE run_id = ANY(%s::text[]) LIMIT %s)
+
+-- name: delete_old_spans
+-- As with lines.
+DELETE FROM spans WHERE seq IN (SELECT seq FROM spans ORDER BY seq LIMIT %s) AND started_ns < %s
+
 -- name: delete_expired_requests
 DELETE FROM idempotency_keys WHERE task = '' AND key IN (
   SELECT key FROM idempotency_keys WHERE task = '' AND expires_at <= %s ORDER BY expires_at, key LIMIT %s)

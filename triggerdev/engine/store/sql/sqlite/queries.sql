@@ -3,7 +3,7 @@
 -- name: insert_run
 INSERT INTO runs VALUES (
   NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
-  ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
+  ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
 )
 
 -- name: update_run
@@ -11,7 +11,8 @@ UPDATE runs SET
   status = ?, queue = ?, updated_at = ?, rev = ?, ready = ?, due_at = ?, score = ?, token = ?, attempt = ?,
   worker = ?, version = ?, resuming = ?, cancel_requested = ?, has_ops = ?, usage_ms = ?, queued_at = ?,
   started_at = ?, attempt_started_at = ?, finished_at = ?, delayed_until = ?, expires_at = ?, expired_at = ?,
-  output = ?, output_type = ?, error = ?, metadata = ?, tags = ?, machine = ?, peak_memory = ?
+  output = ?, output_type = ?, error = ?, metadata = ?, tags = ?, machine = ?,
+  peak_memory = ?, usage_before = ?, cost = ?, base_cost = ?
 WHERE seq = ?
 
 -- name: update_input
@@ -245,10 +246,26 @@ SELECT * FROM schedules WHERE active = 1 AND next_at IS NOT NULL AND next_at <= 
   AND task IN (SELECT value FROM json_each(?)) ORDER BY next_at, id LIMIT ?
 
 -- name: append_log
-INSERT INTO logs VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO logs VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: read_logs
 SELECT * FROM logs WHERE run_id = ? AND seq > ? ORDER BY seq LIMIT ?
+
+-- name: put_span
+-- A span is told when it begins and when it ends; what a replay begins again began when it first did.
+INSERT INTO spans (run_id, id, attempt, parent_id, name, kind, started_ns, ended_ns, error, attributes, events)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (run_id, id) DO UPDATE SET
+  name = excluded.name, started_ns = min(spans.started_ns, excluded.started_ns), ended_ns = excluded.ended_ns,
+  error = excluded.error, attributes = excluded.attributes, events = excluded.events
+WHERE excluded.ended_ns IS NOT NULL OR spans.ended_ns IS NULL
+
+-- name: read_spans
+SELECT run_id, id, attempt, parent_id, name, kind, started_ns, ended_ns, error, attributes, events
+FROM spans WHERE run_id IN (SELECT value FROM json_each(?)) ORDER BY started_ns, id LIMIT ?
+
+-- name: open_spans
+SELECT id, started_ns FROM spans WHERE run_id = ? AND attempt = ? AND ended_ns IS NULL
 
 -- name: next_due
 SELECT min(due) FROM (

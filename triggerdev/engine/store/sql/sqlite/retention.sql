@@ -67,6 +67,14 @@ DELETE FROM logs WHERE seq IN (
 -- Lines are stored about in the order of their times: when none of the first is old, no later one is looked at.
 DELETE FROM logs WHERE seq IN (SELECT seq FROM logs ORDER BY seq LIMIT ?2) AND at < ?1
 
+-- name: delete_spans_of
+DELETE FROM spans WHERE seq IN (
+  SELECT seq FROM spans WHERE run_id IN (SELECT value FROM json_each(?)) LIMIT ?)
+
+-- name: delete_old_spans
+-- As with lines.
+DELETE FROM spans WHERE seq IN (SELECT seq FROM spans ORDER BY seq LIMIT ?2) AND started_ns < ?1
+
 -- name: delete_expired_requests
 DELETE FROM idempotency_keys WHERE task = '' AND key IN (
   SELECT key FROM idempotency_keys INDEXED BY requests_expire
