@@ -179,7 +179,10 @@ async def test_what_json_cannot_hold_costs_its_run_at_most(project: Callable[...
         assert await end("no-text") == ("FAILED", "<no message: RuntimeError in __str__>")
         assert await end("deep") == ("FAILED", "maximum recursion depth exceeded")
         assert (await end("circular"))[0] == "FAILED"
-        assert await end("odd-metadata", "surrogate") == ("COMPLETED", 1)
+        assert await end("odd-metadata", "surrogate") == (
+            "FAILED",
+            "metadata 'key': str is not valid UTF-8: surrogates not allowed",
+        )
         assert await end("odd-metadata", "nan") == ("COMPLETED", 1)
         assert (await end("odd-metadata", "object"))[0] == "FAILED"
         assert (await end("odd-metadata", "circular"))[0] == "FAILED"
