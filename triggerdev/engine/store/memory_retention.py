@@ -25,11 +25,12 @@ class MemoryRetention:
 
     def delete(self, kind: Kind, ids: Sequence[str]) -> None:
         table = self._unit.change(kind)
+        own = {(table[each].task, table[each].idempotency_key) for each in ids} if kind == "runs" else set()
         for each in ids:
             del table[each]
         if kind == "runs":
             keys, ops = self._unit.change("keys"), self._unit.change("ops")
-            for pair in [pair for pair, row in keys.items() if pair[0] and row.run_id in ids]:
+            for pair in [pair for pair, row in keys.items() if pair in own and row.run_id in ids]:
                 del keys[pair]
             for op in [op for op in ops if op[0] in ids]:
                 del ops[op]
