@@ -59,7 +59,8 @@ def shares(payload):
 async def creeps(payload):
     hoard = []
     while True:
-        hoard.append(touch(1))
+        hoard.append(mmap.mmap(-1, 1 << 20))  # shared memory, which is found, not refused
+        hoard[-1].write(bytes(1 << 20))
         await asyncio.sleep(0)
 
 @task
@@ -235,7 +236,10 @@ def test_the_system_tells_of_this_process() -> None:
     del filled
     memory.forget_peak()
     assert memory.require_usage().peak < after.peak
-    assert memory.usage(2**22 - 1) is None
+    own, nobody = memory.private_of(os.getpid()), memory.private_of(2**22 - 1)
+    assert own is not None
+    assert abs(own - memory.require_usage().private) < 20 * MB
+    assert nobody is None
 
 
 @pytest.mark.parametrize(

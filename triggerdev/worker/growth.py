@@ -39,10 +39,10 @@ class Growth:
     def _weigh(self, worker: WorkerProcess) -> None:
         if worker.pid is None or worker.is_gone or not worker.private or worker.group.folder is not None:
             return  # a control group does it better
-        found = memory.usage(worker.pid)
-        if found is None:
+        private = memory.private_of(worker.pid)
+        if private is None:
             return
-        grown = found.private - worker.private
+        grown = private - worker.private
         if grown > _allowed(worker):
             worker.is_over_memory = True
             worker.kill()

@@ -10,8 +10,10 @@ from pathlib import Path
 _OOM_SCORE = 500  # of 1000
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-_STATUS = re.compile(r"^(VmHWM|VmRSS|RssAnon|RssShmem|VmData):\s+(\d+) kB", re.MULTILINE)
-_FORGET_PEAK = "5"
+_OWN_PAGES = "/proc/self/statm"
+_PAGE_FIELDS = 6
+_PRIVATE = re.compile(r"^(RssAnon|RssShmem):\s+(\d+) kB", re.MULTILINE)
+_FORGET_PEAK = b"5"
 _PROPORTIONAL = re.compile(r"^Pss: +(\d+) kB", re.MULTILINE)
 
 
@@ -19,8 +21,8 @@ _PROPORTIONAL = re.compile(r"^Pss: +(\d+) kB", re.MULTILINE)
 class Usage:
     """Bytes of a process.
 
-    `resident`: in memory now, `peak`: at most so far, `private`: of these, what no file stands behind,
-    `data`: mapped privately and for writing, used or not.
+    `resident`: in memory now, `peak`: at most so far, `private`: of these, what it shares with nobody and no
+    file stands behind, `data`: mapped privately and for writing, used or not.
     """
 
     resident: int
@@ -29,28 +31,40 @@ class Usage:
     data: int
 
 
-def usage(pid: int | None = None) -> Usage | None:
-    """Give the memory of a process, this one by default; None if it is not known."""
-    found = dict(_STATUS.findall(_read(f"/proc/{pid or 'self'}/status")))
-    sizes = {name: int(size) * 1024 for name, size in found.items()}
-    if "RssAnon" not in sizes or "VmData" not in sizes:
+def usage() -> Usage | None:
+    """Give the memory of this process, in some microseconds; None if the system does not tell it."""
+    import resource
+
+    fields = _read_quickly(_OWN_PAGES).split()
+    if len(fields) < _PAGE_FIELDS:
         return None
-    private = sizes["RssAnon"] + sizes.get("RssShmem", 0)
-    return Usage(sizes["VmRSS"], sizes["VmHWM"], private, sizes["VmData"])
+    resident, shared, data = (int(fields[index]) * _PAGE for index in (1, 2, 5))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return Usage(resident, max(peak, resident), resident - shared, data)
+
+
+def private_of(pid: int) -> int | None:
+    """Give the bytes that a process has in memory and no file stands behind; None if it is not known."""
+    sizes = dict(_PRIVATE.findall(_read(f"/proc/{pid}/status")))
+    return sum(int(size) for size in sizes.values()) * 1024 if sizes else None
 
 
 def require_usage() -> Usage:
     """Give the memory of this process. Raises OSError where the system does not tell it."""
     found = usage()
     if found is None:
-        raise OSError("/proc/self/status tells no memory")
+        raise OSError("/proc/self/statm tells no memory")
     return found
 
 
 def forget_peak() -> None:
     """Let the peak of this process begin anew, if the system can."""
     with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text(_FORGET_PEAK, encoding="ascii")
+        descriptor = os.open("/proc/self/clear_refs", os.O_WRONLY)
+        try:
+            os.write(descriptor, _FORGET_PEAK)
+        finally:
+            os.close(descriptor)
 
 
 def machine_memory() -> int | None:
@@ -82,6 +96,17 @@ def die_first() -> None:
     if now and int(now) < _OOM_SCORE:
         with contextlib.suppress(OSError):
             path.write_text(str(_OOM_SCORE), encoding="ascii")
+
+
+def _read_quickly(path: str) -> bytes:
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return b""
+    try:
+        return os.read(descriptor, 512)
+    finally:
+        os.close(descriptor)
 
 
 def _read(path: str) -> str:
