@@ -51,7 +51,8 @@ def test_the_sources_are_asked_in_order(project: Project) -> None:
 
 def test_without_any_there_is_what_the_runtime_needs(project: Project) -> None:
     assert dependencies.find(project.root, []).kind == "none"
-    assert project.layer("dependencies")["packages"] == list(source.RUNTIME_REQUIREMENTS)
+    needed = {*source.RUNTIME_REQUIREMENTS, *source.INIT_REQUIREMENTS}
+    assert project.layer("dependencies")["packages"] == sorted(needed)
 
 
 def test_the_runtime_asks_for_what_this_package_asks_for() -> None:

@@ -153,10 +153,14 @@ def end(
     return code, err
 
 
-def test_only_the_dry_run_exists_in_this_version(seed: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    code, err = end(seed, capfd, [])
-    assert code == 2
-    assert "`trigger deploy --dry-run` shows the plan" in err
+def test_without_an_engine_a_deploy_says_what_needs_one(
+    seed: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{seed}/none.sock")
+    code, err = end(seed, capfd, ["--builder", "docker"])
+    assert code == 1
+    assert "does not answer" in err
+    assert not list((seed / ".trigger").rglob("2*.json"))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,9 @@ import pytest
 from tests.build.support import Project, layer_of, toml
 from triggerdev import errors
 
+SETTINGS = ["/app/.trigger/worker.json", "/app/trigger.config.toml"]
+"""What every source layer holds beside the project's code."""
+
 
 def files_of(project: Project, *patterns: str, extra: str = "") -> list[str]:
     """Give the files that `additional-files` puts into the image for these patterns."""
@@ -138,7 +141,7 @@ def test_a_file_cannot_be_where_another_needs_a_folder(project: Project) -> None
 
 def test_the_same_file_twice_is_kept_once(project: Project) -> None:
     assert files_of(project, "trigger/hello.py", "trigger") == ["/app/trigger/hello.py"]
-    assert layer_of(project.plan().document, "source")["files"] == ["/app/trigger.config.toml"]
+    assert layer_of(project.plan().document, "source")["files"] == SETTINGS
 
 
 @pytest.mark.parametrize("inside", [True, False])
@@ -254,8 +257,8 @@ def test_a_dockerignore_may_list_what_to_keep(project: Project) -> None:
 def test_the_source_layer_holds_python_files_and_the_config(project: Project) -> None:
     for name in ("lib/util.py", "notes.md", ".venv/lib/x.py", "env/pyvenv.cfg", "env/lib/y.py"):
         project.write(name, "x = 1\n")
-    expected = ["/app/lib/util.py", "/app/trigger.config.toml", "/app/trigger/hello.py"]
-    assert project.layer("source")["files"] == expected
+    expected = [*SETTINGS, "/app/lib/util.py", "/app/trigger/hello.py"]
+    assert sorted(project.layer("source")["files"]) == sorted(expected)
 
 
 def test_modes_are_normalised(project: Project) -> None:

@@ -27,7 +27,13 @@ print("hello from the import")
 async def first(payload):
     return 1
 """
-SETTINGS = {"dirs": ["./trigger"], "ignore": [], "hooks": {}, "init": None, "log_level": "info"}
+SETTINGS: dict[str, object] = {
+    "dirs": ["./trigger"],
+    "ignore": [],
+    "hooks": {},
+    "init": None,
+    "log_level": "info",
+}
 SERVER = {"TRIGGER_API_URL": "https://trigger.example.com", "TRIGGER_SECRET_KEY": "tr_prod_0123456789"}
 COMMAND = (sys.executable, "-m", "triggerdev.worker")
 
@@ -104,7 +110,7 @@ def test_a_worker_that_gives_no_sign_of_life_is_not_healthy(
     health.write_state("ready")
     assert health.problem() is None
     now = time.monotonic()
-    monkeypatch.setattr(health.time, "monotonic", lambda: now + 60)
+    monkeypatch.setattr(time, "monotonic", lambda: now + 60)
     assert health.problem() == "the worker has given no sign of life for 60 s"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from triggerdev.build import (
     document,
     folder,
     hooks,
+    image_settings,
     imports,
     render,
     source,
@@ -23,9 +24,11 @@ from triggerdev.build import (
 )
 from triggerdev.build.context import LogSink
 from triggerdev.build.fold import fold
+from triggerdev.build.oci.image import Settings
 from triggerdev.build.plan import ImagePlan, Parts, PlanLayer
 from triggerdev.build.secrecy import Masker
 from triggerdev.config import config_error
+from triggerdev.protocol import Manifest
 
 if TYPE_CHECKING:
     from triggerdev.config import LoadedConfig
@@ -33,6 +36,18 @@ if TYPE_CHECKING:
 _MINORS = (12, 13, 14, 11)
 """Minor versions of Python 3 that runtime "python" can mean, the preferred one first."""
 _CLAUSE = re.compile(r"\s*(>=|<=|==|!=|~=|>|<)\s*3\.(\d+)(?:\.\S*)?\s*")
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What an image is to be made of, before anything of it is built and before its tasks are indexed."""
+
+    plan: ImagePlan
+    settings: Settings
+    outcome: hooks.BuildOutcome
+    parts: Parts
+    record: cache.LayerRecord
+    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -45,17 +60,19 @@ class DeployPlan:
     build_dir: Path
 
 
-def make_plan(
+def plan_image(
     loaded: LoadedConfig,
     environment: str,
     env: Mapping[str, str],
     *,
+    platforms: Sequence[str] = (),
     log: LogSink | None = None,
-) -> DeployPlan:
-    """Run the extensions, index the tasks, fold the layers and write the build folder.
+) -> Planned:
+    """Run the extensions and fold the layers.
 
-    `env` holds the known variables of the environment. Neither network nor container engine are used. Raises
-    ConfigError and BuildError for everything that would keep a build from starting.
+    `env` holds the known variables of the environment; `platforms` go before those of the config. Neither
+    network nor container engine are used. Raises ConfigError and BuildError for everything that would keep a
+    build from starting, but for tasks that cannot be imported.
     """
     if not tokens.is_environment(environment):
         raise errors.UsageError(
@@ -63,19 +80,57 @@ def make_plan(
         )
     _check_runtime(loaded)
     outcome = hooks.run_extensions(loaded, "deploy", environment, env, log=log)
-    manifest = tasks.index(loaded)
-    parts = _parts(loaded, outcome)
+    parts = _parts(loaded, outcome, platforms)
     plan = fold(parts, outcome.contributions)
+    settings = image_settings.of(plan, loaded.config.project)
     record, problem = cache.read_record(loaded.root)
     warnings = [*outcome.warnings, *([problem] if problem else []), *_unprovided(loaded, outcome, parts)]
-    built = _Document(plan, outcome, record, environment, warnings)
-    whole = built.make([tasks.describe(task) for task in manifest["tasks"]])
-    _refuse_secrets(render.render(plan), outcome.mask)
-    build_dir = loaded.root / hooks.FOLDER / environment
-    folder.write(build_dir, plan, {**whole, "image": _image(plan)})
+    _refuse_secrets(render.render(plan, settings), outcome.mask)
+    return Planned(plan, settings, outcome, parts, record, tuple(warnings))
+
+
+def compiled_in_image(planned: Planned, packages: Sequence[str], loaded: LoadedConfig) -> Planned:
+    """Plan anew, with the Python dependencies installed in the image, since some have no wheels."""
+    found = replace(planned.parts.dependencies, source_only=tuple(packages))
+    parts = replace(planned.parts, dependencies=found)
+    plan = fold(parts, planned.outcome.contributions)
+    settings = image_settings.of(plan, loaded.config.project)
+    warning = f"{', '.join(packages)}: no wheel fits the image, so the dependencies are installed inside it"
+    return replace(planned, plan=plan, settings=settings, parts=parts, warnings=(*planned.warnings, warning))
+
+
+def make_plan(
+    loaded: LoadedConfig,
+    environment: str,
+    env: Mapping[str, str],
+    *,
+    log: LogSink | None = None,
+) -> DeployPlan:
+    """Plan an image, index the tasks here and write the build folder: all of a dry run.
+
+    Raises what `plan_image` raises, and BuildError for tasks that cannot be imported.
+    """
+    planned = plan_image(loaded, environment, env, log=log)
+    manifest = tasks.index(loaded)
+    whole = document_of(planned, environment, manifest)
+    build_dir = write_folder(loaded, planned, environment, whole)
     if log is not None:
-        _explain(plan, parts, whole, log)
-    return DeployPlan(plan, outcome, whole, build_dir)
+        _explain(planned.plan, planned.parts, whole, log)
+    return DeployPlan(planned.plan, planned.outcome, whole, build_dir)
+
+
+def document_of(planned: Planned, environment: str, manifest: Manifest) -> dict[str, Any]:
+    """Give the public form of a plan."""
+    built = _Document(planned.plan, planned.outcome, planned.record, environment, planned.warnings)
+    return built.make([tasks.describe(task) for task in manifest["tasks"]])
+
+
+def write_folder(loaded: LoadedConfig, planned: Planned, environment: str, whole: dict[str, Any]) -> Path:
+    """Write the build folder, which shows what is built."""
+    build_dir = loaded.root / hooks.FOLDER / environment
+    containerfile = render.render(planned.plan, planned.settings)
+    folder.write(build_dir, planned.plan, containerfile, {**whole, "image": _image(planned.plan)})
+    return build_dir
 
 
 def _check_runtime(loaded: LoadedConfig) -> None:
@@ -89,7 +144,7 @@ def _check_runtime(loaded: LoadedConfig) -> None:
         raise config_error([loaded.diagnostic(("build", "base_image"), message, help=hint)])
 
 
-def _parts(loaded: LoadedConfig, outcome: hooks.BuildOutcome) -> Parts:
+def _parts(loaded: LoadedConfig, outcome: hooks.BuildOutcome, platforms: Sequence[str]) -> Parts:
     build = loaded.config.build
     found = dependencies.find(loaded.root, build.dependencies)
     python = python_version(loaded.config.runtime, found)
@@ -97,10 +152,10 @@ def _parts(loaded: LoadedConfig, outcome: hooks.BuildOutcome) -> Parts:
     return Parts(
         loaded.config.runtime,
         base,
-        tuple(build.platforms),
+        tuple(platforms or build.platforms),
         found,
         source.runtime_files(),
-        outcome.source,
+        (*outcome.source, source.settings_file(loaded)),
         tuple(sorted(build.secrets)),
         python,
     )

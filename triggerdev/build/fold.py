@@ -25,7 +25,7 @@ from triggerdev.build import files, keys, scripts, tokens
 from triggerdev.build.dependencies import requirements_file
 from triggerdev.build.layers import requirement
 from triggerdev.build.plan import CORE, EXECUTED, STACKED, Contribution, ImagePlan, Parts, PlanLayer
-from triggerdev.build.source import RUNTIME_REQUIREMENTS
+from triggerdev.build.source import INIT_REQUIREMENTS, RUNTIME_REQUIREMENTS
 
 APT = "apt-get"
 RESERVED = ("base", "dependencies", "runtime", "source")
@@ -147,7 +147,7 @@ def _dependencies(parts: Parts, contributions: Sequence[Contribution], wanted_ab
                     f"the dependency {name!r} is wanted as {known!r} by extension {owner!r} and as {line!r} "
                     f"by extension {each.extension!r}"
                 )
-    lines = sorted({*RUNTIME_REQUIREMENTS, *(line for line, _ in pins.values())})
+    lines = sorted({*RUNTIME_REQUIREMENTS, *INIT_REQUIREMENTS, *(line for line, _ in pins.values())})
     runtime = requirements_file("runtime.txt", lines, "triggerdev")
     locked = found.kind == "uv.lock"
     return PlanLayer(

@@ -15,7 +15,7 @@ from triggerdev.build.files import FileEntry
 from triggerdev.build.plan import ImagePlan
 
 
-def write(folder: Path, plan: ImagePlan, document: dict[str, Any]) -> None:
+def write(folder: Path, plan: ImagePlan, containerfile: str, document: dict[str, Any]) -> None:
     """Write a build folder; one that is there is replaced as a whole, or kept if this fails.
 
     Raises BuildError for files that changed since they were read, EnvironmentProblemError for what the disk
@@ -27,7 +27,9 @@ def write(folder: Path, plan: ImagePlan, document: dict[str, Any]) -> None:
     except OSError as error:
         raise _disk(folder, error) from None
     try:
-        _fill(fresh, plan, document)
+        fill(fresh, plan, containerfile)
+        _text(fresh / "build.json", json.dumps(document, indent=2, sort_keys=True, ensure_ascii=True) + "\n")
+        _settle(fresh)
         _replace(fresh, folder)
     except OSError as error:
         raise _disk(folder, error) from None
@@ -35,16 +37,23 @@ def write(folder: Path, plan: ImagePlan, document: dict[str, Any]) -> None:
         shutil.rmtree(fresh, ignore_errors=True)
 
 
-def _fill(fresh: Path, plan: ImagePlan, document: dict[str, Any]) -> None:
-    _text(fresh / "Containerfile", render.render(plan))
-    _text(fresh / "build.json", json.dumps(document, indent=2, sort_keys=True, ensure_ascii=True) + "\n")
+def fill(folder: Path, plan: ImagePlan, containerfile: str) -> None:
+    """Write a Containerfile and the files of a plan's layers into a folder.
+
+    Raises BuildError for files that changed since they were read.
+    """
+    _text(folder / "Containerfile", containerfile)
     for layer in plan.layers:
-        _copy(fresh / render.folder_of(layer), (*layer.files, *layer.inputs))
-    for path in sorted(fresh.rglob("*"), reverse=True):
+        _copy(folder / render.folder_of(layer), (*layer.files, *layer.inputs))
+
+
+def _settle(folder: Path) -> None:
+    """Give everything in a folder the same modes and times wherever it is."""
+    for path in sorted(folder.rglob("*"), reverse=True):
         if path.is_dir():
             path.chmod(0o755)
         os.utime(path, ns=(0, 0))
-    fresh.chmod(0o755)
+    folder.chmod(0o755)
 
 
 def _text(path: Path, text: str) -> None:

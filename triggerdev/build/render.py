@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from triggerdev.build import scripts, tokens
 from triggerdev.build.files import APP
+from triggerdev.build.oci.image import Settings
 from triggerdev.build.plan import ImagePlan, PlanLayer
 from triggerdev.build.source import RUNTIME
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
 LAYERS = "layers"
 """The folder, beside the Containerfile, that holds one folder for each layer with files."""
+_STEPS = ("RUN", "COPY", "ADD", "WORKDIR")
 
 
 class Token(str):
@@ -29,10 +32,34 @@ class Token(str):
         return super().__new__(cls, text)
 
 
-def render(plan: ImagePlan) -> str:
-    """Write the Containerfile of a plan; its context is the build folder that `folder.write` fills."""
+def render(plan: ImagePlan, settings: Settings | None = None, *, secret_files: bool = False) -> str:
+    """Write the Containerfile of a plan; its context is the build folder that `folder.write` fills.
+
+    `settings` end it; without them it makes the lower part of an image. With `secret_files` it is for engines
+    that mount secrets as files only.
+    """
     layers = [layer for layer in plan.layers if layer.kind != "base" and _does_something(layer)]
-    return _template().render(base=plan.base, layers=layers)
+    return _template().render(base=plan.base, layers=layers, settings=settings, secret_files=secret_files)
+
+
+def steps(containerfile: str) -> list[str]:
+    """Name for each instruction that makes a step of a build, FROM left out, the layer it belongs to."""
+    return [owner for owner, word in _owned(containerfile) if word in _STEPS]
+
+
+def instructions(containerfile: str) -> list[str]:
+    """Name for each instruction, FROM included, the layer it belongs to."""
+    return [owner for owner, _ in _owned(containerfile)]
+
+
+def _owned(containerfile: str) -> Iterator[tuple[str, str]]:
+    """Yield for each instruction the layer it belongs to, and its first word."""
+    owner = "base"
+    for line in containerfile.partition("\n")[2].splitlines():
+        if line.startswith("# "):
+            owner = line[2:]
+        elif line:
+            yield owner, line.partition(" ")[0].upper()
 
 
 def folder_of(layer: PlanLayer) -> str:
@@ -54,6 +81,18 @@ def _copied_to(layer: PlanLayer) -> Token:
             if all(entry.destination.startswith(top + "/") for entry in layer.files):
                 return Token(top)
     return Token("")
+
+
+def _script(layer: PlanLayer, secret_files: bool) -> Token:
+    """Write what a layer executes; where secrets are files, a script in front makes variables of them."""
+    words = layer.script or scripts.shell("layer")
+    if secret_files and layer.secrets:
+        words = scripts.shell("secrets", [*layer.secrets, "--", *words])
+    return Token(tokens.exec_form(words))
+
+
+def _refused(text: str) -> Token:
+    raise ValueError(f"{text!r} is no plain word")
 
 
 def _instruction(line: str) -> Token:
@@ -94,7 +133,9 @@ def _template() -> jinja2.Template:
         "variable": _variable,
         "quoted": lambda text: Token(tokens.quoted(text)),
         "exec": lambda words: Token(tokens.exec_form(words)),
-        "script": lambda layer: Token(tokens.exec_form(layer.script or scripts.shell("layer"))),
+        "script": _script,
+        "seconds": lambda seconds: Token(f"{seconds:g}s"),
+        "word": lambda text: Token(text) if tokens.is_word(text) else _refused(text),
         "instruction": _instruction,
         "folder": lambda layer: Token(folder_of(layer)),
         "copied_to": _copied_to,

@@ -1,17 +1,27 @@
 """The project's own Python source, and the part of this package that runs it in an image."""
 
+from __future__ import annotations
+
 import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from triggerdev import errors
-from triggerdev.build import files, globs
+from triggerdev.build import files, globs, keys
 from triggerdev.build.files import FileEntry
 from triggerdev.build.ignore import Ignore
 from triggerdev.build.minify import strip_docstrings
+from triggerdev.config.for_workers import worker_settings
+from triggerdev.worker.deployed import code
+
+if TYPE_CHECKING:
+    from triggerdev.config import LoadedConfig
 
 RUNTIME = "/opt/triggerdev"
 RUNTIME_REQUIREMENTS = ("cronsim>=2.6", "httpx>=0.28", "orjson>=3.10", "pydantic>=2.11", "tzdata>=2025.1")
 """What the runtime imports; what only the command needs (typer, rich, docker, jinja2) stays out of images."""
+INIT_REQUIREMENTS = ("dumb-init>=1.2.5",)
+"""The first process of a container, a static program that comes as a wheel."""
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _RUNTIME_PARTS = ("*.py", "py.typed", "sdk/**/*.py", "worker/**/*.py")
@@ -32,6 +42,13 @@ def collect_source(
     if config.is_relative_to(root):
         entries.append(_entry(config, root))
     return tuple(sorted(entries, key=lambda entry: entry.destination))
+
+
+def settings_file(loaded: LoadedConfig) -> FileEntry:
+    """Write what a worker must know of the config, without where the project lies on this machine."""
+    settings = worker_settings(loaded)
+    del settings["root"]
+    return files.generated(f"{files.APP}/{code.SETTINGS}", keys.canonical(settings), loaded.path.name)
 
 
 def runtime_files() -> tuple[FileEntry, ...]:

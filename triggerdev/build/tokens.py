@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_WORD = re.compile(r"[A-Za-z0-9_./:@+=-]+")
 _LAYER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _ENVIRONMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
@@ -28,6 +29,11 @@ _INSTRUCTION = re.compile(rf"({'|'.join(_KEYWORDS)})[ \t]+(\S.*)", re.IGNORECASE
 def is_layer_id(text: str) -> bool:
     """Tell whether text can be a layer's id: letters, digits, "_", "." and "-", at most 64 characters."""
     return _LAYER_ID.fullmatch(text) is not None
+
+
+def is_word(text: str) -> bool:
+    """Tell whether text is one word that no builder and no shell reads as anything else."""
+    return _WORD.fullmatch(text) is not None
 
 
 def is_environment(text: str) -> bool:

@@ -1,4 +1,6 @@
-"""`trigger deploy`: in this version the dry run, which shows the plan of the image and builds nothing."""
+"""`trigger deploy`: builds, indexes and records a version; with --dry-run it shows the plan instead."""
+
+from __future__ import annotations
 
 import contextlib
 import os
@@ -13,6 +15,8 @@ from triggerdev.cli import options
 from triggerdev.cli.output import Output
 
 if TYPE_CHECKING:
+    from triggerdev.build.context import LogSink
+    from triggerdev.build.deploying.pipeline import Result
     from triggerdev.config import LoadedConfig
 
 _DEFAULT_ENV = "prod"
@@ -24,6 +28,26 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan; build, s
 LogLevel = Annotated[
     str, typer.Option("--log-level", metavar="LEVEL", help="What extensions say: debug, info, warn or error.")
 ]
+Builder = Annotated[
+    str,
+    typer.Option("--builder", metavar="NAME", help="What executes: auto, docker, buildah or oci (nothing)."),
+]
+OutputTo = Annotated[
+    str | None,
+    typer.Option("--output", metavar="KIND", help="image, oci-layout[=FOLDER] or tar[=FILE]."),
+]
+Tag = Annotated[
+    list[str] | None,
+    typer.Option("--tag", "-t", metavar="NAME", help="A name for the image, or a tag; repeatable."),
+]
+Push = Annotated[bool, typer.Option("--push", help="Push the image to its registry.")]
+Platform = Annotated[
+    str | None, typer.Option("--platform", metavar="OS/ARCH", help="Instead of build.platforms.")
+]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Execute and write every layer anew.")]
+Shown = Annotated[
+    str, typer.Option("--progress", metavar="KIND", help="How progress is shown: auto, plain, tty or json.")
+]
 
 
 def deploy(
@@ -32,37 +56,91 @@ def deploy(
     env: Env = _DEFAULT_ENV,
     env_file: options.EnvFile = None,
     config: options.Config = None,
+    builder: Builder = "auto",
+    output: OutputTo = None,
+    tag: Tag = None,
+    push: Push = False,
+    platform: Platform = None,
+    no_cache: NoCache = False,
+    progress: Shown = "auto",
     log_level: LogLevel = "warn",
     json: options.Json = False,
 ) -> None:
-    """Show what the image of this project would be made of, and write its build folder."""
+    """Build an image of this project, index its tasks and record it as a version; or show the plan."""
     from triggerdev import errors
-    from triggerdev.build import explain
 
-    if not dry_run:
-        raise errors.UsageError(
-            "this version can only plan a deployment: `trigger deploy --dry-run` shows the plan"
-        )
     if path is not None and config is not None:
         raise errors.UsageError("PATH and --config both name the project; give one of them")
     if log_level not in _LEVELS:
         raise errors.UsageError(f"--log-level must be one of {', '.join(_LEVELS)}, not {log_level!r}")
     out = Output(json)
-    project, document = _plan(config or path, env, env_file or [], out, log_level)
-    for line in explain.lines(document, f"Plan for {project} ({env}); a dry run: nothing was built or sent"):
+    start, env_files = config or path, env_file or []
+    if dry_run:
+        _show_plan(out, _load(start, env, env_files), env, env_files, log_level)
+        return
+    from triggerdev.build.deploying.options import Options, parse_output
+
+    kind, place = parse_output(output)
+    wanted = Options(builder, kind, place, tuple(tag or ()), push, platform, no_cache, os.environ)
+    loaded = _load(start, env, env_files)
+    _show_result(out, loaded, _deployed(out, loaded, env, env_files, wanted, progress, log_level))
+
+
+def _deployed(
+    out: Output,
+    loaded: LoadedConfig,
+    env: str,
+    env_files: list[Path],
+    wanted: Any,
+    progress: str,
+    log_level: str,
+) -> Result:
+    from triggerdev.build.deploying import pipeline
+    from triggerdev.cli import deploy_progress
+
+    with deploy_progress.shown(progress) as sink, _stdout_as_stderr():
+        return pipeline.deploy(
+            loaded,
+            env,
+            _known_variables(loaded, env_files),
+            wanted,
+            sink=sink,
+            log=_log(out, log_level),
+        )
+
+
+def _show_result(out: Output, loaded: LoadedConfig, result: Result) -> None:
+    from triggerdev.cli.deployments_shown import how_to_run, summary
+
+    for warning in result.warnings:
+        out.warn(warning)
+    deployment = result.deployment
+    out.result({**deployment.as_json(), "built": result.built, "promoted": result.promoted})
+    if not result.built:
+        state = "which is current now" if result.promoted else "which is current"
+        out.line(f"Nothing has changed: this is version {deployment.version}, {state}", "green")
+        return
+    out.line(f"Version {deployment.version} of {loaded.config.project} ({deployment.environment})", "green")
+    out.fields(summary(deployment))
+    out.line()
+    for line in how_to_run(deployment):
         out.line(line)
-    out.result(document)
 
 
-def _plan(
-    start: Path | None, env: str, env_files: list[Path], out: Output, log_level: str
-) -> tuple[str, dict[str, Any]]:
-    """Give the project's name and its plan; what extensions print meanwhile goes to stderr."""
+def _show_plan(out: Output, loaded: LoadedConfig, env: str, env_files: list[Path], log_level: str) -> None:
+    from triggerdev.build import explain
     from triggerdev.build.deploy_plan import make_plan
-    from triggerdev.config import load_config
 
-    loaded = load_config(start, env_name=env, environ=os.environ, env_files=env_files)
     _check_references(loaded)
+    with _stdout_as_stderr():
+        made = make_plan(loaded, env, _known_variables(loaded, env_files), log=_log(out, log_level))
+    title = f"Plan for {loaded.config.project} ({env}); a dry run: nothing was built or sent"
+    for line in explain.lines(made.document, title):
+        out.line(line)
+    out.result(made.document)
+
+
+def _log(out: Output, log_level: str) -> LogSink:
     shown = _LEVELS[_LEVELS.index(log_level) :]
 
     def log(level: str, extension: str, text: str) -> None:
@@ -70,12 +148,16 @@ def _plan(
         if level in shown and (level != "warn" or log_level in ("debug", "info")):
             out.say(f"{level:5}  {extension}: {text}")
 
-    with _stdout_as_stderr():
-        made = make_plan(loaded, env, _known_variables(loaded, env_files), log=log)
-    return loaded.config.project, made.document
+    return log
 
 
-def _check_references(loaded: "LoadedConfig") -> None:
+def _load(start: Path | None, env: str, env_files: list[Path]) -> LoadedConfig:
+    from triggerdev.config import load_config
+
+    return load_config(start, env_name=env, environ=os.environ, env_files=env_files)
+
+
+def _check_references(loaded: LoadedConfig) -> None:
     from triggerdev.config import config_error
     from triggerdev.config.references import check_references, subprocess_importer
     from triggerdev.worker.interpreter import check_interpreter, find_interpreter
@@ -87,7 +169,7 @@ def _check_references(loaded: "LoadedConfig") -> None:
         raise config_error(problems)
 
 
-def _known_variables(loaded: "LoadedConfig", env_files: list[Path]) -> dict[str, str]:
+def _known_variables(loaded: LoadedConfig, env_files: list[Path]) -> dict[str, str]:
     """Give the variables of the env files: without a server, all that is known of the environment."""
     from triggerdev.config import load_env_files
 

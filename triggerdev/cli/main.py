@@ -16,7 +16,20 @@ COMMANDS: Table = {
     "init": Command("triggerdev.cli.init:init", "Write a starter project: config, one task, .gitignore."),
     "dev": Command("triggerdev.cli.dev:dev", "Run tasks here, with hot reload."),
     "deploy": Command(
-        "triggerdev.cli.deploy:deploy", "Build an image of the project; --dry-run shows the plan."
+        "triggerdev.cli.deploy:deploy", "Build a version of the project; --dry-run shows the plan."
+    ),
+    "deployments": Group(
+        "The versions that were deployed from here.",
+        {
+            "list": Command(
+                "triggerdev.cli.deployments_list:list_deployments", "List versions, newest first."
+            ),
+            "get": Command("triggerdev.cli.deployments_get:get", "Show one version."),
+            "promote": Command("triggerdev.cli.deployments_promote:promote", "Make a version current."),
+            "rollback": Command(
+                "triggerdev.cli.deployments_rollback:rollback", "Go back to the version before."
+            ),
+        },
     ),
     "run": Command("triggerdev.cli.tasks_trigger:trigger", "Trigger a task (short for `tasks trigger`)."),
     "tasks": Group(

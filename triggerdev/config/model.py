@@ -233,6 +233,8 @@ class Build(Table):
     """Globs of files that never enter the image, beside .gitignore, .dockerignore and the built-in list."""
     secrets: list[VariableName] = []
     """Variables that build steps may mount as secrets; they never become part of the image."""
+    network: Literal["default", "host", "none"] = "default"
+    """What build steps reach: the engine's default network, this machine's, or nothing."""
     extensions: dict[ExtensionName, ExtensionItem] = {}
     """Build extensions in the order in which their hooks run."""
 

@@ -5,7 +5,7 @@ import io
 import posixpath
 import tarfile
 from collections.abc import Callable, Iterator
-from typing import cast
+from typing import IO, cast
 
 from triggerdev import errors
 from triggerdev.build.oci.blobs import Blobs, needed
@@ -28,21 +28,34 @@ def find(image: Image, blobs: Blobs, wanted: Callable[[str], bool]) -> set[str]:
 
 def _changes(layer: Layer, blobs: Blobs, wanted: Callable[[str], bool]) -> tuple[set[str], set[str]]:
     """Give what a layer removes, and what it adds of what is wanted."""
-    removed, added = set(), set()
+    removed: set[str] = set()
+    added: set[str] = set()
+    for path, file in files(layer, blobs, wanted):
+        (removed if file is None else added).add(path)
+    return removed, added
+
+
+def files(
+    layer: Layer, blobs: Blobs, wanted: Callable[[str], bool]
+) -> Iterator[tuple[str, IO[bytes] | None]]:
+    """Yield the wanted files and links of a layer, to be read at once, and with None what it removes.
+
+    A link is an empty file. Raises BuildError for layers that cannot be read.
+    """
     try:
         with tarfile.open(fileobj=_plain(layer, blobs), mode="r|") as archive:
             for member in archive:
                 path = posixpath.normpath(member.name).lstrip("/")
                 folder, name = posixpath.split(path)
                 if name == ".wh..wh..opq":
-                    removed.add(folder)
+                    yield folder, None
                 elif name.startswith(".wh."):
-                    removed.add(posixpath.join(folder, name.removeprefix(".wh.")))
+                    yield posixpath.join(folder, name.removeprefix(".wh.")), None
                 elif not member.isdir() and wanted(path):
-                    added.add(path)
+                    file = archive.extractfile(member) if member.isreg() else None
+                    yield path, file or io.BytesIO()
     except (tarfile.TarError, OSError, EOFError) as error:
         raise errors.BuildError(f"the layer {layer.blob.digest} cannot be read: {error}") from None
-    return removed, added
 
 
 def _is_below(path: str, place: str) -> bool:

@@ -42,13 +42,15 @@ def key_of(planned: PlanLayer, platform: str) -> str:
     return layers.versioned(f"{planned.key}.{platform}")
 
 
-def build(store: BlobStore, planned: PlanLayer, target: Target, around: Surroundings) -> Layer:
-    """Give the layer of a plan's "wheels": the one that is known by key, else a new one.
+def build(
+    store: BlobStore, planned: PlanLayer, target: Target, around: Surroundings, *, fresh: bool = False
+) -> Layer:
+    """Give the layer of a plan's "wheels": the one that is known by key, else (or if `fresh`) a new one.
 
     Raises NeedsBuildingError for packages without wheels, BuildError for what uv refuses.
     """
     key = key_of(planned, target.platform)
-    known = store.layer(key)
+    known = None if fresh else store.layer(key)
     if known:
         return known
     with _staging(store) as folder:

@@ -3,4 +3,4 @@ export DEBIAN_FRONTEND=noninteractive
 mkdir -p /var/cache/trigger-apt/partial
 apt-get update
 apt-get install -y --no-install-recommends --allow-downgrades -o Dir::Cache::archives=/var/cache/trigger-apt -- "$@"
-rm -rf /var/log/apt /var/log/dpkg.log /var/log/alternatives.log /var/cache/ldconfig/aux-cache
+rm -rf /var/cache/apt/pkgcache.bin /var/cache/apt/srcpkgcache.bin /var/log/apt /var/log/dpkg.log /var/log/alternatives.log /var/cache/ldconfig/aux-cache

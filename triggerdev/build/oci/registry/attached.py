@@ -1,0 +1,81 @@
+"""Documents about an image, such as where it comes from: artifacts whose subject it is.
+
+Registries without the referrers API get the list of them under the tag `sha256-<digest>`, as the
+specification says.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from triggerdev.build.oci.blobs import Memory
+from triggerdev.build.oci.model import INDEX, MANIFEST, Descriptor, canonical
+from triggerdev.build.oci.registry.repository import Repository
+from triggerdev.build.oci.registry.upload import upload
+
+_EMPTY = Descriptor.of("application/vnd.oci.empty.v1+json", b"{}")
+
+
+def attach(repository: Repository, subject: Descriptor, media_type: str, data: bytes) -> Descriptor:
+    """Push a document about an image that the repository has. Raises RegistryError if it is refused."""
+    document = Descriptor.of(media_type, data)
+    for blob, content in ((_EMPTY, b"{}"), (document, data)):
+        if not repository.has_blob(blob):
+            upload(repository, blob, Memory(content))
+    manifest = canonical(
+        {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "artifactType": media_type,
+            "config": _EMPTY.as_json(),
+            "layers": [document.as_json()],
+            "subject": subject.as_json(),
+        }
+    )
+    descriptor = Descriptor.of(MANIFEST, manifest)
+    headers = _put(repository, descriptor.digest, MANIFEST, manifest)
+    if "oci-subject" not in headers:
+        _list(repository, subject, descriptor, media_type)
+    return descriptor
+
+
+def attached(repository: Repository, subject: Descriptor, media_type: str) -> list[bytes]:
+    """Give the documents of a type about an image, as the list under its tag has them."""
+    found = []
+    for each in _listed(repository, subject):
+        if each.get("artifactType") == media_type:
+            manifest = json.loads(repository.manifest(str(each["digest"])) or b"{}")
+            blob = Descriptor.read(manifest["layers"][0])
+            found.append(b"".join(repository.open(blob) or ()))
+    return found
+
+
+def _list(repository: Repository, subject: Descriptor, descriptor: Descriptor, media_type: str) -> None:
+    entry = {**descriptor.as_json(), "artifactType": media_type}
+    others = [each for each in _listed(repository, subject) if each.get("digest") != descriptor.digest]
+    index = canonical({"schemaVersion": 2, "mediaType": INDEX, "manifests": [*others, entry]})
+    _put(repository, _tag(subject), INDEX, index)
+
+
+def _listed(repository: Repository, subject: Descriptor) -> list[dict[str, Any]]:
+    data = repository.manifest(_tag(subject))
+    value = json.loads(data) if data else {}
+    return list(value.get("manifests") or []) if isinstance(value, dict) else []
+
+
+def _tag(subject: Descriptor) -> str:
+    return subject.digest.replace(":", "-")
+
+
+def _put(repository: Repository, wanted: str, media_type: str, data: bytes) -> Any:
+    response = repository.call(
+        "PUT",
+        f"manifests/{wanted}",
+        scope=repository.push,
+        headers={"Content-Type": media_type},
+        body=data,
+    )
+    if response.status_code not in (200, 201, 202):
+        raise repository.refused(response, f"take the document {wanted}")
+    return response.headers
