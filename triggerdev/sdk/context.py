@@ -1,6 +1,6 @@
 """Context: what a run may know of itself, its attempt, its machine and its surroundings."""
 
-import platform
+import sys
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar
@@ -107,7 +107,7 @@ class DeploymentContext:
 
     version: str
     runtime: str = "python"
-    runtime_version: str = platform.python_version()
+    runtime_version: str = ".".join(map(str, sys.version_info[:3]))
 
 
 @dataclass(slots=True)
