@@ -28,8 +28,8 @@ async def test_spans_are_kept_under_the_token_of_the_run(kit: EngineKit, worker:
     await worker.ok(run)
     await worker.say(worker.message("spans", run, spans=[a_span("late")]))
     assert [(span.id, span.attempt, span.ended_ns, span.error) for span in await spans(kit, run)] == [
-        ("ended", 1, 9, "ValueError: no"),
         ("part", 1, None, None),
+        ("ended", 1, 9, "ValueError: no"),
     ]
 
 

@@ -383,7 +383,7 @@ class MemoryTx(MemoryRetention):
 
     def read_spans(self, run_ids: Sequence[str], limit: int) -> list[Span]:
         found = [span for span in self._now.spans.values() if span.run in run_ids]
-        found.sort(key=lambda span: (span.started_ns, span.id))
+        found.sort(key=lambda span: span.started_ns)
         return list(map(thawed, found[:limit]))
 
     def open_spans(self, run_id: str, attempt: int) -> dict[str, int]:

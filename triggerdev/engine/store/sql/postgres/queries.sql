@@ -313,7 +313,7 @@ WHERE excluded.ended_ns IS NOT NULL OR spans.ended_ns IS NULL
 
 -- name: read_spans
 SELECT run_id, id, attempt, parent_id, name, kind, started_ns, ended_ns, error, attributes, events
-FROM spans WHERE run_id = ANY(%s::text[]) ORDER BY started_ns, id LIMIT %s
+FROM spans WHERE run_id = ANY(%s::text[]) ORDER BY started_ns, seq LIMIT %s
 
 -- name: open_spans
 SELECT id, started_ns FROM spans WHERE run_id = %s AND attempt = %s AND ended_ns IS NULL

@@ -262,7 +262,7 @@ WHERE excluded.ended_ns IS NOT NULL OR spans.ended_ns IS NULL
 
 -- name: read_spans
 SELECT run_id, id, attempt, parent_id, name, kind, started_ns, ended_ns, error, attributes, events
-FROM spans WHERE run_id IN (SELECT value FROM json_each(?)) ORDER BY started_ns, id LIMIT ?
+FROM spans WHERE run_id IN (SELECT value FROM json_each(?)) ORDER BY started_ns, seq LIMIT ?
 
 -- name: open_spans
 SELECT id, started_ns FROM spans WHERE run_id = ? AND attempt = ? AND ended_ns IS NULL
