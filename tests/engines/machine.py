@@ -17,16 +17,26 @@ _SECONDS = 900  # a cold start installs the engine and makes the base image
 
 @dataclass(frozen=True)
 class Machine:
-    """Where the engine listens, where the registry is ("host:port"), and the image that builds begin with."""
+    """Where the engine listens, where the registry is ("host:port"), and the image that builds begin with.
+
+    `podman` is a folder with podman's configuration.
+    """
 
     docker_host: str
     registry: str
     base: str
+    podman: str
 
     @property
     def environ(self) -> dict[str, str]:
         """The environment of a command that is to use this engine."""
         return {**os.environ, "DOCKER_HOST": self.docker_host}
+
+    @property
+    def podman_environ(self) -> dict[str, str]:
+        """What makes podman and buildah use the storage and the registry for tests."""
+        names = {"STORAGE_CONF": "storage", "REGISTRIES_CONF": "registries", "CONF": "containers"}
+        return {f"CONTAINERS_{name}": f"{self.podman}/{file}.conf" for name, file in names.items()}
 
     def docker(self, *arguments: str, timeout: float = 300) -> str:
         """Run a docker command and give what it prints."""
@@ -51,7 +61,8 @@ def shared() -> Machine:
         _cannot(done.stderr.strip())
     assert done.returncode == 0, done.stderr
     settings = dict(line.split("=", 1) for line in done.stdout.splitlines())
-    return Machine(settings["DOCKER_HOST"], settings["TRIGGER_TEST_REGISTRY"], settings["TRIGGER_TEST_BASE"])
+    names = ("DOCKER_HOST", "TRIGGER_TEST_REGISTRY", "TRIGGER_TEST_BASE", "TRIGGER_TEST_PODMAN")
+    return Machine(*(settings[name] for name in names))
 
 
 def _cannot(reason: str) -> NoReturn:

@@ -29,8 +29,8 @@ class Mine(BuildExtension):
 
 
 def extension(project: Project, layer: dict[str, Any], config: str = "") -> None:
-    """Give a project an extension that adds one layer."""
-    project.write("ext.py", EXTENSION.format(layer=layer))
+    """Give a project an extension that adds one layer, below the dependencies, which then stay files."""
+    project.write("ext.py", EXTENSION.format(layer={"placement": "base", **layer}))
     project.config(f'{config}\n[build.extensions.mine]\nuse = "./ext.py:Mine"\n')
 
 

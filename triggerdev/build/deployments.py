@@ -39,7 +39,10 @@ class Layer:
 
 @dataclass(frozen=True)
 class BuiltImage:
-    """An image that was built: what it is called, where it was put, and what it is made of."""
+    """An image that was built: what it is called, where it was put, and what it is made of.
+
+    `program` is the command that runs it.
+    """
 
     reference: str
     output: str
@@ -50,6 +53,7 @@ class BuiltImage:
     path: str | None = None
     pushed: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
+    program: str = "docker"
 
 
 @dataclass(frozen=True)

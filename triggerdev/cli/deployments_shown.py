@@ -101,4 +101,4 @@ def how_to_run(deployment: Deployment) -> Iterator[str]:
 def run_command(image: BuiltImage) -> str:
     """Give the command line that starts an image's worker."""
     variables = " ".join(f"-e {name}" for name in _NEEDED)
-    return f"docker run --rm {variables} {image.reference}"
+    return f"{image.program} run --rm {variables} {image.reference}"

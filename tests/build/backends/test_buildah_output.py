@@ -18,7 +18,8 @@ Get:1 tree
 BAD = """\
 STEP 4/4: RUN ["/bin/sh", "-euc", "make"]
 cc: s3cr3t-value
-Error: building at STEP "RUN ["/bin/sh", "-euc", "make"]": while running runtime: exit status 2
+Error: building at STEP "RUN ["/bin/sh", "-euc", "cd /app
+make"]": while running runtime: exit status 2
 """
 
 

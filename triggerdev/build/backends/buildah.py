@@ -27,6 +27,7 @@ class Buildah:
     """podman if it is on PATH, else buildah; TRIGGER_BUILDAH in the environment names another program."""
 
     name = "buildah"
+    program = "podman"
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = dict(environ)
@@ -50,16 +51,17 @@ class Buildah:
             self._program.name,
             version[0] if version else "",
             f"linux/{architecture}",
-            **features.tried(lambda folder: self._builds(folder)),
+            **features.tried(self._builds),
         )
 
     def _builds(self, folder: Path) -> bool:
+        """Build every stage, since those that are left out are not looked at; there is nothing to execute."""
         name = "trigger-probe:features"
-        command = ["build", "--quiet", f"--file={folder / 'Containerfile'}", f"--tag={name}"]
-        status, _, _ = programs.ask([self._program, *command, folder], self._environ)
-        if status == 0:
-            programs.ask([self._program, "rmi", name], self._environ)
-        return status == 0
+        command = ["build", "--quiet", "--skip-unused-stages=false", f"--tag={name}"]
+        file = f"--file={folder / 'Containerfile'}"
+        status, _, problem = programs.ask([self._program, *command, file, folder], self._environ)
+        programs.ask([self._program, "rmi", name], self._environ)
+        return status == 0 or "executable file" in problem
 
     def build(self, request: BuildRequest, progress: Progress) -> None:
         """Build a folder; each instruction is a layer of its own, and those that are known are reused."""
@@ -69,7 +71,8 @@ class Buildah:
             command += [f"--file={request.folder / 'Containerfile'}", f"--platform={request.platform}"]
             command += ["--no-cache"] if request.no_cache else []
             command += [] if request.network == "default" else [f"--network={request.network}"]
-            command += [f"--secret=id={name},src={path}" for name, path in secrets.items()]
+            # Without the type, a variable of that name in the environment would go before the file.
+            command += [f"--secret=id={name},type=file,src={path}" for name, path in secrets.items()]
             status = programs.follow([*command, request.folder], self._environ, reader.feed)
         reader.end(status)
         if status != 0:

@@ -36,6 +36,9 @@ class Reader:
         line = line.rstrip("\r").rpartition("\r")[2]
         if line.strip():
             self.tail.append(self._progress.mask(line))
+        if self.failed is not None:
+            self._exit_code(line)
+            return
         step = _STEP.fullmatch(line)
         if step:
             self._over("done")
@@ -43,12 +46,18 @@ class Reader:
         elif _END.fullmatch(line):
             self._cached = self._cached or "Using cache" in line
         elif line.startswith("Error: ") and self._layer is not None:
-            code = _EXIT.search(line)
-            reason = f"exit code {code[1]}" if code else self._progress.mask(line.removeprefix("Error: "))
+            reason = self._progress.mask(line.removeprefix("Error: "))
             self.failed = StepFailedError(self._layer, reason, self._last)
+            self._exit_code(line)
         elif line.strip() and self._layer is not None:
             self._last.append(self._progress.mask(line))
             self._progress.tell(Event("line", self._layer, text=line))
+
+    def _exit_code(self, line: str) -> None:
+        """Find the exit code, which stands behind the whole command and so may be on a later line."""
+        code = _EXIT.search(line)
+        if code and self.failed is not None:
+            self.failed.reason = f"exit code {code[1]}"
 
     def end(self, status: int) -> None:
         """Take the end of the program."""

@@ -38,6 +38,7 @@ class Docker:
     """
 
     name = "docker"
+    program = "docker"
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = dict(environ)

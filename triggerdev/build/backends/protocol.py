@@ -65,6 +65,8 @@ class Backend(Protocol):
     """A container engine. Every method raises EnvironmentProblemError if the engine does not work."""
 
     name: str
+    program: str
+    """What people call to run an image."""
 
     def ping(self) -> None:
         """Make sure that the engine answers. Raises EnvironmentProblemError that says what to do."""

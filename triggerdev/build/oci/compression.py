@@ -4,12 +4,25 @@ isal's output depends on how its input is cut, and differs from zlib's, so compr
 compared on one machine; between machines diff ids are.
 """
 
+import gzip
+import io
 import struct
 import zlib
 from typing import Any
 
 CHUNK = 1 << 20
 _HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"  # no name, no time, unknown system
+
+
+def opened(raw: io.BufferedIOBase) -> io.BufferedIOBase:
+    """Read what is compressed with gzip: by isal where it is installed, else by zlib."""
+    try:
+        from isal import igzip
+    except ImportError:
+        return gzip.GzipFile(fileobj=raw)
+    untyped: Any = igzip.GzipFile
+    file: io.BufferedIOBase = untyped(fileobj=raw)
+    return file
 
 
 def _compressor() -> Any:

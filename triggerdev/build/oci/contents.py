@@ -1,6 +1,5 @@
 """Looking for files in the layers of an image."""
 
-import gzip
 import io
 import posixpath
 import tarfile
@@ -9,6 +8,7 @@ from typing import IO, cast
 
 from triggerdev import errors
 from triggerdev.build.oci.blobs import Blobs, needed
+from triggerdev.build.oci.compression import opened
 from triggerdev.build.oci.model import LAYER, LAYER_GZIP, Image, Layer
 
 
@@ -65,7 +65,7 @@ def _is_below(path: str, place: str) -> bool:
 def _plain(layer: Layer, blobs: Blobs) -> io.BufferedIOBase:
     raw = cast(io.RawIOBase, _Reader(needed(blobs, layer.blob)))
     if layer.blob.media_type == LAYER_GZIP:
-        return gzip.GzipFile(fileobj=io.BufferedReader(raw))
+        return opened(io.BufferedReader(raw))
     if layer.blob.media_type == LAYER:
         return io.BufferedReader(raw)
     raise errors.BuildError(
