@@ -12,6 +12,7 @@ from triggerdev import errors
 from triggerdev.build import (
     cache,
     dependencies,
+    digests,
     document,
     folder,
     hooks,
@@ -79,8 +80,9 @@ def plan_image(
             f"{environment!r} cannot be an environment's name: only letters, digits, '_' and '-' are possible"
         )
     _check_runtime(loaded)
-    outcome = hooks.run_extensions(loaded, "deploy", environment, env, log=log)
-    parts = _parts(loaded, outcome, platforms)
+    with digests.remembered(loaded.root):
+        outcome = hooks.run_extensions(loaded, "deploy", environment, env, log=log)
+        parts = _parts(loaded, outcome, platforms)
     plan = fold(parts, outcome.contributions)
     settings = image_settings.of(plan, loaded.config.project)
     record, problem = cache.read_record(loaded.root)

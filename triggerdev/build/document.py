@@ -4,11 +4,13 @@ from typing import Any, Literal
 
 import pydantic
 
+from triggerdev._docstrings import describe
+
 VERSION = 1
 
 
 class _Part(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
+    model_config = pydantic.ConfigDict(extra="forbid", strict=True)
 
 
 class LayerPart(_Part):
@@ -107,4 +109,6 @@ class PlanDocument(_Part):
 def json_schema() -> dict[str, Any]:
     """Give the JSON Schema of the document."""
     schema = PlanDocument.model_json_schema(mode="serialization")
+    models: dict[str, type[_Part]] = {each.__name__: each for each in _Part.__subclasses__()}
+    describe(schema, models)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

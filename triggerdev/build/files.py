@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from triggerdev import errors
-from triggerdev.build import globs, tokens
+from triggerdev.build import digests, globs, tokens
 from triggerdev.build.ignore import NEVER_BACK, Ignore
 from triggerdev.build.layers import FileMapping
 
@@ -73,9 +73,7 @@ def generated(destination: str, content: bytes, source: str) -> FileEntry:
 def read(path: Path, destination: str, source: str) -> FileEntry:
     """Describe a file of this machine. Raises BuildError if it cannot be read."""
     try:
-        with path.open("rb") as stream:
-            state = os.fstat(stream.fileno())
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        state, digest = digests.digest(path)
     except OSError as error:
         raise errors.BuildError(f"cannot read {tokens.printable(source)}: {error.strerror}") from None
     mode = 0o755 if state.st_mode & stat.S_IXUSR else 0o644

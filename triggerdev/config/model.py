@@ -48,7 +48,6 @@ class Table(BaseModel):
         extra="forbid",
         strict=True,
         frozen=True,
-        use_attribute_docstrings=True,
         allow_inf_nan=False,
     )
 
@@ -267,6 +266,10 @@ class Deploy(Table):
 
     registry: Word | None = None
     """Registry and namespace that images are pushed to, such as "registry.example.com/acme"."""
+    registry_ca_file: Text | None = None
+    """Certificates that registries are trusted by, beside the system's; relative to this file."""
+    registry_plain_http: bool | None = None
+    """Speak to registries without TLS; without a value, only to those on this machine."""
     env: dict[VariableName, str] = {}
     """Plain variables of the deployed tasks; secrets do not belong here."""
 

@@ -16,9 +16,11 @@ def json_schema() -> dict[str, Any]:
 
     It is draft 7 with `definitions`, which is what TOML editors understand.
     """
+    from triggerdev._docstrings import describe
     from triggerdev.config import model
 
     schema = model.TriggerConfig.model_json_schema(ref_template="#/definitions/{model}")
+    describe(schema, {name: each for name, each in vars(model).items() if isinstance(each, type)})
     definitions: dict[str, Any] = schema.pop("$defs")
     definitions["Overrides"] = _overrides(schema)
     for table in (schema, *definitions.values()):

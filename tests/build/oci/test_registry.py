@@ -2,6 +2,7 @@
 
 import logging
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from triggerdev.build.oci import image
 from triggerdev.build.oci.blobs import Memory
 from triggerdev.build.oci.members import Member, text
 from triggerdev.build.oci.model import CONFIG, INDEX, LAYER_GZIP, Descriptor, Image, Platform
-from triggerdev.build.oci.registry import keyed, push, upload
+from triggerdev.build.oci.registry import keyed, memory, push, upload
 from triggerdev.build.oci.registry.credentials import Credentials
 from triggerdev.build.oci.registry.reference import Reference
 from triggerdev.build.oci.registry.repository import Repository
@@ -69,17 +70,39 @@ def test_an_image_is_pushed_and_read_back(repository: Repository, store: BlobSto
         assert b"".join(repository.open(layer.blob) or ()) == b"".join(store.open(layer.blob) or ())
 
 
-def test_a_change_sends_only_what_is_new(
-    repository: Repository, registry: FakeRegistry, store: BlobStore
-) -> None:
+def test_a_change_sends_only_what_is_new(registry: FakeRegistry, access: Access, store: BlobStore) -> None:
     before, after = app(store), app(store, "a = 2\n")
-    push.push(repository, before, "1", store)
+    with Repository(registry.reference(tag="1"), access) as repository:
+        push.push_remembered(store, repository, before, store)
     registry.requests.clear()
-    fresh = [after.layers[-1].blob.digest, after.config_descriptor.digest]
-    present = [layer.blob.digest for layer in before.layers]
-    pushed = push.push(repository, after, "1", store, push.Plan(fresh, present))
-    assert sorted(blob.digest for blob in pushed.sent) == sorted(fresh)
-    assert sorted(method for method, _ in registry.requests) == ["POST", "POST", "PUT", "PUT", "PUT"]
+    with Repository(registry.reference(tag="2"), access) as repository:
+        pushed = push.push_remembered(store, repository, after, store)
+        assert repository.image("2", AMD64) == after
+    new = {after.layers[-1].blob.digest, after.config_descriptor.digest}
+    assert {blob.digest for blob in pushed.sent} == new
+    assert sorted(method for method, _ in registry.requests[:5]) == ["POST", "POST", "PUT", "PUT", "PUT"]
+
+
+def test_what_a_repository_had_is_believed_for_a_day(
+    registry: FakeRegistry, access: Access, store: BlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Repository(registry.reference(tag="1"), access) as repository:
+        push.push_remembered(store, repository, app(store), store)
+        assert len(memory.present(store, registry.reference(tag="2"))) == 3
+        assert memory.present(store, registry.reference("team/other")) == frozenset()
+        now = time.time()
+        monkeypatch.setattr(time, "time", lambda: now + 25 * 3600)
+        assert memory.present(store, registry.reference(tag="2")) == frozenset()
+
+
+def test_what_is_remembered_stays_small(registry: FakeRegistry, store: BlobStore) -> None:
+    digests = {f"sha256:{number:064}": float(number) for number in range(600)}
+    store.note(f"pushed:localhost:{registry.port}/team/app", digests)
+    memory.remember(store, registry.reference(), app(store))
+    kept = store.fact(f"pushed:localhost:{registry.port}/team/app")
+    assert kept is not None
+    assert len(kept) == 500
+    assert app(store).config_descriptor.digest in kept
 
 
 def test_an_image_that_is_there_costs_one_request(
@@ -91,6 +114,13 @@ def test_an_image_that_is_there_costs_one_request(
     assert registry.requests == [("HEAD", "/v2/team/app/manifests/1")]
 
 
+@pytest.fixture
+def all_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take every blob for one that is worth asking for before it is sent."""
+    monkeypatch.setattr(push, "SMALL", 0)
+
+
+@pytest.mark.usefixtures("all_large")
 def test_another_tag_sends_no_blob(repository: Repository, registry: FakeRegistry, store: BlobStore) -> None:
     push.push(repository, app(store), "1", store)
     pushed = push.push(repository, app(store), "2", store)
@@ -185,6 +215,7 @@ def test_credentials_are_in_no_log(
         assert secret not in told
 
 
+@pytest.mark.usefixtures("all_large")
 @pytest.mark.parametrize(
     "fault", ["drop", (503,), (500,), (429, {"Retry-After": "7"})], ids=["dropped", "503", "500", "429"]
 )

@@ -89,7 +89,7 @@ class Index:
         parts = path.strip("/").split("/")
         if parts[0] == "files" and parts[1] in self.packages:
             return 200, self.packages[parts[1]]
-        found = [name for name in self.packages if name.split("-")[0] == parts[-1]]
+        found = [name for name in self.packages if name.split("-")[0].replace("_", "-") == parts[-1]]
         links = [f'<a href="/files/{name}#{self.hashes[name]}">{name}</a>' for name in found]
         return (200, "\n".join(links).encode()) if links else (404, b"")
 

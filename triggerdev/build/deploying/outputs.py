@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ from triggerdev.build.oci import archive, layout
 from triggerdev.build.oci.blobs import Blobs, Several
 from triggerdev.build.oci.model import Image, canonical
 from triggerdev.build.oci.registry.attached import attach
-from triggerdev.build.oci.registry.push import Plan, Pushed, push
+from triggerdev.build.oci.registry.push import Pushed, push_remembered
 from triggerdev.build.oci.registry.reference import Reference
 from triggerdev.build.oci.registry.repository import Repository
+from triggerdev.build.oci.registry.transport import Access
 from triggerdev.build.oci.store import BlobStore
 from triggerdev.build.provenance import MEDIA_TYPE
 
@@ -68,33 +70,41 @@ def write_tar(path: Path, image: Image, blobs: Blobs, name: str) -> None:
         archive.write(path, image, blobs, name)
 
 
-def push_all(
-    image: Image, blobs: Blobs, names: Sequence[str], base: str, came: Mapping[str, Any]
-) -> list[Pushed]:
-    """Push an image under each of its names, and to each repository where it comes from.
+@dataclass(frozen=True)
+class Pusher:
+    """Pushes images. `blobs` is where their layers are; the lowest ones are those of the image `base`."""
 
-    Raises RegistryError for what a registry refuses.
-    """
-    done = []
-    told: set[tuple[str, str]] = set()
-    statement = canonical(came)
-    for name in names:
-        reference = Reference.parse(name)
-        with Repository(reference) as repository:
-            done.append(push(repository, image, reference.tag, blobs, _mounts(image, reference, base)))
-            place = (reference.registry, reference.repository)
-            if place not in told:
-                told.add(place)
-                attach(repository, image.descriptor, MEDIA_TYPE, statement)
-    return done
+    store: BlobStore
+    blobs: Blobs
+    access: Access
+    base: str
+    lowest: int
 
+    def push(self, image: Image, names: Sequence[str], came: Mapping[str, Any]) -> list[Pushed]:
+        """Push an image under each of its names, and to each repository where it comes from.
 
-def _mounts(image: Image, target: Reference, base: str) -> Plan:
-    """Let a registry take the base's layers from where it has them itself."""
-    source = Reference.parse(base)
-    if source.registry != target.registry:
-        return Plan()
-    return Plan(mounts={layer.blob.digest: source.repository for layer in image.layers})
+        Raises RegistryError for what a registry refuses.
+        """
+        done = []
+        told: set[tuple[str, str]] = set()
+        statement = canonical(came)
+        for name in names:
+            reference = Reference.parse(name)
+            with Repository(reference, self.access) as repository:
+                mounts = self._mounts(image, reference)
+                done.append(push_remembered(self.store, repository, image, self.blobs, mounts))
+                place = (reference.registry, reference.repository)
+                if place not in told:
+                    told.add(place)
+                    attach(repository, image.descriptor, MEDIA_TYPE, statement)
+        return done
+
+    def _mounts(self, image: Image, target: Reference) -> dict[str, str]:
+        """Let a registry take the base's layers from where it has them itself."""
+        source = Reference.parse(self.base)
+        if source.registry != target.registry:
+            return {}
+        return {layer.blob.digest: source.repository for layer in image.layers[: self.lowest]}
 
 
 class _Disk:

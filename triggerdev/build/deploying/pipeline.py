@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from triggerdev import errors
-from triggerdev.build import deploy_plan, keys, provenance, sbom
+from triggerdev.build import deploy_plan, keys, provenance, registry_access, sbom
 from triggerdev.build.backends.choosing import Engines
 from triggerdev.build.backends.protocol import Backend, StepFailedError
 from triggerdev.build.context import LogSink
@@ -18,6 +18,7 @@ from triggerdev.build.deploying import assembling, indexing, options, outputs, p
 from triggerdev.build.deploying.assembling import FileLayers
 from triggerdev.build.deploying.indexing import Index
 from triggerdev.build.deploying.options import Options
+from triggerdev.build.deploying.outputs import Pusher
 from triggerdev.build.deploying.prefix import Prefix, Prefixes
 from triggerdev.build.deploying.secrets import Secrets
 from triggerdev.build.deployments import BuiltImage, Deployment, Deployments, Layer
@@ -85,6 +86,7 @@ class _Deploy:
         self.platform = options.platform_of(loaded, wanted)
         self.engines = Engines(wanted.builder, wanted.environ)
         self.store = BlobStore(default_folder())
+        self.access = registry_access.access(loaded)
         self.progress = Progress(sink)
         self._started = datetime.now(UTC)
         self._scraps: list[tuple[Backend, str]] = []
@@ -179,8 +181,11 @@ class _Deploy:
             image = assembling.assemble(lower.image, added, planned.settings, index.hash)
             path = self._store(image, blobs, lower, output, version, names)
             built = _described(image, added, output or "registry", self.platform, names, path)
+            if output == "image" and self.engines.any is not None:
+                built = replace(built, program=self.engines.any.program)
             deployment = self._deployment(planned, version, key, built, index)
-            return self._provided(deployment, planned, image, blobs)
+            pusher = Pusher(self.store, blobs, self.access, planned.plan.base, len(lower.image.layers))
+            return self._provided(deployment, planned, image, pusher)
         finally:
             prefix.close(lower)
             for backend, name in self._scraps:
@@ -211,7 +216,7 @@ class _Deploy:
             variables=sorted(each.name for each in planned.outcome.env),
         )
 
-    def _provided(self, deployment: Deployment, planned: Planned, image: Image, blobs: Blobs) -> Deployment:
+    def _provided(self, deployment: Deployment, planned: Planned, image: Image, pusher: Pusher) -> Deployment:
         """Push a version, if that is wanted, with where it comes from; give it with all that took time."""
         project = self.loaded.config.project
         came = provenance.statement(deployment, planned.plan, project, self.loaded.root, _iso(self._started))
@@ -219,7 +224,7 @@ class _Deploy:
         names = list(deployment.image.names) if self.wanted.push else []
         if names:
             with self.progress.phase("push", ", ".join(names)):
-                outputs.push_all(image, blobs, names, planned.plan.base, came)
+                pusher.push(image, names, came)
         seconds = {name: round(took, 3) for name, took in self.progress.seconds.items()}
         pushed = replace(deployment.image, pushed=tuple(names))
         return replace(deployment, image=pushed, seconds=seconds)
@@ -234,7 +239,7 @@ class _Deploy:
         return Secrets(given, environ)
 
     def _lower(self, planned: Planned, secrets: Secrets) -> Prefix:
-        prefixes = Prefixes(self.engines, self.store, planned.record, self.progress, secrets)
+        prefixes = Prefixes(self.engines, self.store, self.access, planned.record, self.progress, secrets)
         prefixes.no_cache, prefixes.network = self.wanted.no_cache, self.loaded.config.build.network
         with self.progress.phase("base", planned.plan.base):
             try:

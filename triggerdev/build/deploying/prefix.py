@@ -22,6 +22,7 @@ from triggerdev.build.oci.blobs import Blobs
 from triggerdev.build.oci.model import Image, Platform
 from triggerdev.build.oci.registry.reference import Reference
 from triggerdev.build.oci.registry.repository import Repository
+from triggerdev.build.oci.registry.transport import Access
 from triggerdev.build.oci.store import BlobStore
 from triggerdev.build.plan import EXECUTED, ImagePlan, PlanLayer
 from triggerdev.build.progress import Event, Progress
@@ -67,6 +68,7 @@ class Prefixes:
 
     engines: Engines
     store: BlobStore
+    access: Access
     record: LayerRecord
     progress: Progress
     secrets: Secrets
@@ -81,7 +83,7 @@ class Prefixes:
         """
         parts = split(plan)
         name = f"trigger-prefix:{parts.key[:40]}"
-        remote: Blobs | None = None if parts.executed else Repository(Reference.parse(plan.base))
+        remote: Blobs | None = None if parts.executed else self._remote(plan.base)
         known = None if self.no_cache else self.record.prefix(parts.key, self.store)
         if known is not None:
             self.progress.tell(Event("step", parts.below[-1].id, "cached"))
@@ -92,6 +94,9 @@ class Prefixes:
             image, remote = self._base(plan.base, platform)
         self.record.add_prefix(parts.key, image, self.store, remote=remote is not None)
         return Prefix(image, name if parts.executed else plan.base, False, remote)
+
+    def _remote(self, base: str) -> Repository:
+        return Repository(Reference.parse(base), self.access)
 
     # -- executed
 
@@ -129,7 +134,7 @@ class Prefixes:
         backend = self.engines.any
         if backend is not None and backend.diff_ids(base) is not None and not self.no_cache:
             return self._saved(backend, base), None
-        remote = Repository(Reference.parse(base))
+        remote = self._remote(base)
         image = remote.image(remote.reference.wanted, Platform.parse(platform), self.store)
         if image is None:
             raise errors.BuildError(f"there is no base image {base}; check build.base_image")

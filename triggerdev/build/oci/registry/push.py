@@ -11,13 +11,16 @@ from urllib.parse import quote
 
 from triggerdev.build.oci.blobs import Blobs, Memory, Several
 from triggerdev.build.oci.model import Descriptor, Image
-from triggerdev.build.oci.registry import upload
+from triggerdev.build.oci.registry import memory, upload
 from triggerdev.build.oci.registry.repository import Repository
+from triggerdev.build.oci.store import BlobStore
 
 if TYPE_CHECKING:
     import httpx
 
 _CONNECTIONS = 4
+SMALL = 1 << 18
+"""Bytes up to which sending a blob costs no more than asking for it."""
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -36,16 +39,15 @@ class Pushed:
         return sum(blob.size for blob in self.sent)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Plan:
     """What is known before a push.
 
-    `fresh` holds digests that the repository cannot have, `present` those it had a moment ago and which are
-    not asked for; a registry that lacks one says so, and gets it. `mounts` says from which repository of the
-    same registry a digest can be taken.
+    `present` holds digests that the repository had a moment ago and that are not asked for; a registry that
+    lacks one says so, and gets it. `mounts` says from which repository of the same registry a digest can be
+    taken.
     """
 
-    fresh: Collection[str] = ()
     present: Collection[str] = ()
     mounts: Mapping[str, str] = field(default_factory=dict)
 
@@ -53,10 +55,25 @@ class Plan:
 def push(repository: Repository, image: Image, tag: str, blobs: Blobs, plan: Plan | None = None) -> Pushed:
     """Push an image under a tag. Raises RegistryError for what the registry refuses."""
     known = plan or Plan()
-    digest = image.descriptor.digest
-    if not known.fresh and repository.has(tag, digest):
-        return Pushed(digest, unchanged=True)
+    may_be_there = not known.present or image.config_descriptor.digest in known.present
+    if may_be_there and repository.has(tag, image.descriptor.digest):
+        return Pushed(image.descriptor.digest, unchanged=True)
     return _Push(repository, Several([Memory(image.config), blobs]), known).run(image, tag)
+
+
+def push_remembered(
+    store: BlobStore,
+    repository: Repository,
+    image: Image,
+    blobs: Blobs,
+    mounts: Mapping[str, str] | None = None,
+) -> Pushed:
+    """Push an image under the tag of the repository's reference, with what earlier pushes have told."""
+    reference = repository.reference
+    plan = Plan(memory.present(store, reference), mounts or {})
+    done = push(repository, image, reference.tag, blobs, plan)
+    memory.remember(store, reference, image)
+    return done
 
 
 class _Push:
@@ -86,7 +103,7 @@ class _Push:
 
     def _one(self, blob: Descriptor) -> None:
         source = self._plan.mounts.get(blob.digest)
-        if blob.digest not in self._plan.fresh and self._repository.has_blob(blob):
+        if (source or blob.size > SMALL) and self._repository.has_blob(blob):
             return
         if source and source != self._repository.name and upload.mount(self._repository, blob, source):
             self._mounted.append(blob)

@@ -1,0 +1,195 @@
+"""Measure `trigger deploy` to a local registry, with BuildKit beside it: `python -m benchmarks.deploy`.
+
+Needs root and scripts/docker-engine (BuildKit, a registry and a base image). Each round edits one task file
+and lets both deploy it, one after the other, so that both meet the same machine. What is compared:
+
+* ours: the whole command, interpreter start, plan and index of the tasks included; and the part of it that
+  does what BuildKit does (layers and push);
+* BuildKit: `docker build` of the same layers from a folder that is ready, then `docker push`.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+REPOSITORY = Path(__file__).parents[1]
+TRIGGER = str(Path(sys.executable).with_name("trigger"))
+REQUIREMENTS = ("httpx==0.28.1", "pydantic==2.12.0", "rich==14.2.0", "sqlalchemy==2.0.44")
+BUMPED = ("rich==14.2.0", "rich==14.1.0")
+CONFIG = """project = "bench"
+runtime = "python-3.11"
+
+[build]
+base_image = "{base}"
+network = "host"
+
+[build.extensions.additional-files]
+files = ["assets"]
+
+[deploy]
+registry = "{registry}/bench"
+"""
+TASK = """from triggerdev import task
+
+EDITION = {edition}
+
+
+@task
+def task_{number}(payload: dict[str, int]) -> int:
+    \"\"\"One of many, with a body of a usual length.\"\"\"
+    total = EDITION
+{lines}
+    return total
+"""
+GOALS = {
+    "code": (1.0, "s, one task file edited: the whole command"),
+    "nothing": (0.5, "s, nothing changed: the whole command"),
+}
+RATIO = 3.0
+
+
+@dataclass
+class Bench:
+    """A project of forty task files, some assets and dependencies, and an engine to deploy it with."""
+
+    folder: Path
+    environ: dict[str, str]
+    edition: int = 0
+    registry: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.registry = self.environ["TRIGGER_TEST_REGISTRY"]
+        self.project = self.folder / "project"
+        (self.project / "trigger").mkdir(parents=True)
+        (self.project / "assets").mkdir()
+        for number in range(40):
+            self.edit(number)
+        for number in range(20):
+            (self.project / "assets" / f"{number}.bin").write_bytes(os.urandom(50_000))
+        self.require(REQUIREMENTS)
+        config = CONFIG.format(base=self.environ["TRIGGER_TEST_BASE"], registry=self.registry)
+        (self.project / "trigger.config.toml").write_text(config)
+
+    def edit(self, number: int = 0) -> None:
+        """Change one task file, to something that it never was before."""
+        self.edition += 1
+        lines = "".join(f"    total += payload.get('key_{line}', {line})\n" for line in range(60))
+        text = TASK.format(edition=self.edition, number=number, lines=lines.rstrip())
+        (self.project / "trigger" / f"task_{number}.py").write_text(text)
+
+    def require(self, requirements: tuple[str, ...]) -> None:
+        """Write the dependencies."""
+        (self.project / "requirements.txt").write_text("".join(f"{line}\n" for line in requirements))
+
+    def deploy(self) -> tuple[float, dict[str, Any]]:
+        """Run the command; gives the seconds of the whole process and what it says."""
+        command = [TRIGGER, "deploy", "--builder", "oci", "--push", "--json"]
+        started = time.perf_counter()
+        ran = subprocess.run(command, cwd=self.project, env=self.environ, capture_output=True, check=False)
+        seconds = time.perf_counter() - started
+        if ran.returncode:
+            raise SystemExit(ran.stderr.decode())
+        said: dict[str, Any] = json.loads(ran.stdout)
+        return seconds, said
+
+    def prepare(self) -> Path:
+        """Give a folder that BuildKit can build: the Containerfile of the whole plan, and its files."""
+        command = [TRIGGER, "deploy", "--dry-run"]
+        subprocess.run(command, cwd=self.project, env=self.environ, capture_output=True, check=True)
+        target = self.folder / "context"
+        shutil.copytree(self.project / ".trigger" / "build" / "prod", target)
+        return target
+
+    def buildkit(self, context: Path) -> float:
+        """Let BuildKit build and push the last edit; seconds."""
+        source = self.project / "trigger" / "task_0.py"
+        shutil.copyfile(source, context / "layers" / "source" / "app" / "trigger" / "task_0.py")
+        name = f"{self.registry}/bench/buildkit:{self.edition}"
+        docker = "/usr/bin/docker"
+        build = [docker, "build", "--network=host", "-q", "-t", name, "-f", "Containerfile", "."]
+        started = time.perf_counter()
+        for command in (build, [docker, "push", "-q", name]):
+            environ = {**self.environ, "DOCKER_BUILDKIT": "1"}
+            ran = subprocess.run(command, cwd=context, env=environ, capture_output=True, check=False)
+            if ran.returncode:
+                raise SystemExit(ran.stderr.decode())
+        return time.perf_counter() - started
+
+
+def engine() -> dict[str, str]:
+    """Start the engine of the tests; gives the variables that lead to it."""
+    script = REPOSITORY / "scripts" / "docker-engine"
+    subprocess.run([script, "start"], check=True)
+    settings = subprocess.run([script, "settings"], check=True, capture_output=True, text=True).stdout
+    return {**os.environ, **dict(line.split("=", 1) for line in settings.split())}
+
+
+def several(times: int, measure: Callable[[], float]) -> float:
+    """Give the median of several measurements."""
+    return median(measure() for _ in range(times))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repetitions", type=int, default=10)
+    arguments = parser.parse_args()
+    environ = engine()
+    with tempfile.TemporaryDirectory() as folder:
+        environ["TRIGGER_CACHE_DIR"] = str(Path(folder) / "cache")
+        report(Bench(Path(folder), environ), arguments.repetitions)
+
+
+def report(bench: Bench, times: int) -> None:
+    """Measure everything, and print it beside the goals."""
+    first, _ = bench.deploy()
+    context = bench.prepare()
+    theirs_first = bench.buildkit(context)
+    print(f"{first:8.2f} s  first deploy   ({theirs_first:.2f} s BuildKit)")
+    ours, parts, theirs = [], [], []
+    for _ in range(times):
+        bench.edit()
+        seconds, said = bench.deploy()
+        ours.append(seconds)
+        parts.append(sum(said["seconds"].get(name, 0.0) for name in ("layers", "push")))
+        theirs.append(bench.buildkit(context))
+    show("code", median(ours))
+    ratios(median(ours), median(parts), median(theirs))
+    show("nothing", several(times, lambda: bench.deploy()[0]))
+    bumped(bench)
+
+
+def show(name: str, seconds: float) -> None:
+    goal, text = GOALS[name]
+    print(f"{seconds:8.3f} s  goal {goal:.1f} {'met' if seconds <= goal else 'MISSED':6}  {text}")
+
+
+def ratios(ours: float, part: float, theirs: float) -> None:
+    """Print how much faster we are, for the whole command and for the part that BuildKit does, too."""
+    print(f"{theirs:8.3f} s  BuildKit's build and push of the same change")
+    for seconds, text in ((part, "layers and push"), (ours, "the whole command")):
+        ratio = theirs / seconds
+        goal = f"goal {RATIO:.0f}x {'met' if ratio >= RATIO else 'MISSED':6}"
+        print(f"{ratio:8.1f} x  {goal}  faster than BuildKit: {text} ({seconds:.3f} s)")
+
+
+def bumped(bench: Bench) -> None:
+    """Change the version of one dependency, and say which layers that made."""
+    before = bench.deploy()[1]
+    bench.require(tuple(line.replace(*BUMPED) for line in REQUIREMENTS))
+    seconds, after = bench.deploy()
+    names = [name for name, key in after["keys"].items() if before["keys"].get(name) != key]
+    print(f"{seconds:8.2f} s  one dependency bumped; layers made anew: {', '.join(names)}")
+
+
+if __name__ == "__main__":
+    main()
