@@ -42,6 +42,7 @@ from triggerdev.sdk import (
     idempotency_keys,
     locals,
     logger,
+    queues,
     retry,
     runs,
     schedules,
@@ -79,6 +80,7 @@ __all__ = [  # noqa: RUF022 - grouped by purpose
     "batch",
     "configure",
     "idempotency_keys",
+    "queues",
     "runs",
     "tasks",
     # Inside a run

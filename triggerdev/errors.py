@@ -36,7 +36,7 @@ TriggerError                         base: what happened, where, and what to do 
 ├── NonDeterminismError              a replay met another operation than the recorded one
 └── EngineError                      refused by the engine
     ├── UnknownTaskError             no such task; carries the nearest id
-    ├── NoSuchRunError               no such run, batch, token or schedule
+    ├── NoSuchRunError               no such run, batch, token, schedule or queue
     ├── InvalidOptionError           an option's value (delay, ttl, tags, ...)
     └── StaleLeaseError              a write of an attempt that no longer holds its lease
 
@@ -252,7 +252,7 @@ class UnknownTaskError(EngineError):
 
 
 class NoSuchRunError(EngineError):
-    """No run, batch, token or schedule has this id."""
+    """No run, batch, token, schedule or queue has this id."""
 
 
 class InvalidOptionError(EngineError):

@@ -189,6 +189,8 @@ class EngineKit:
     ) -> None:
         self.backend = backend
         self.worker_name = "w1"
+        self.room = 100
+        self.concurrency_limit: int | None = None
         self.leases = Leases()
         self.clock = VirtualClock()
         self.events: list[RunEvent] = []
@@ -204,12 +206,19 @@ class EngineKit:
         self._seed += 1
         rng = random.Random(self._seed)
         self.store = self.backend.make()
-        self.engine = Engine(self.store, clock=self.clock, rng=rng, ids=IdSource(rng), leases=self.leases)
+        self.engine = Engine(
+            self.store,
+            clock=self.clock,
+            rng=rng,
+            ids=IdSource(rng),
+            leases=self.leases,
+            concurrency_limit=self.concurrency_limit,
+        )
         self.engine.listen(self.events.append)
         await self.engine.start()
         if activate:
             await self.activate(*self.tasks, queues=self.queues)
-        self.worker = Worker(self.engine, self.worker_name)
+        self.worker = Worker(self.engine, self.worker_name, room=self.room)
 
     async def close(self) -> None:
         await self.engine.stop()

@@ -6,7 +6,7 @@ import pytest
 
 from tests.engine.kit import HOUR, EngineKit, Worker, item, only_sqlite, task
 from triggerdev import errors
-from triggerdev.engine.model import Status
+from triggerdev.engine.model import Load, Status
 from triggerdev.engine.store import sqlfile
 
 SHARED = (
@@ -35,11 +35,11 @@ async def executing(kit: EngineKit) -> Counter[tuple[str, str]]:
     return Counter((queue, key) for queue, key in rows)
 
 
-async def test_runs_start_in_the_order_of_their_trigger_over_all_queues(kit: EngineKit) -> None:
+async def test_runs_of_a_queue_start_in_the_order_of_their_trigger(kit: EngineKit) -> None:
     kit.worker.room["async"] = 0
     runs = []
     for name in ("job", "child", "job", "other", "child"):
-        runs.append(await kit.trigger(name))
+        runs.append(await kit.trigger(name, None, queue="one-for-all"))
         kit.clock.advance(1)
     assert await order(kit) == runs
 
@@ -56,7 +56,7 @@ async def test_priority_is_a_head_start_in_seconds(kit: EngineKit) -> None:
     kit.clock.advance(5_000)
     slightly = await kit.trigger("job", None, priority=4)
     urgent = await kit.trigger("job", None, priority=6)
-    late = await kit.trigger("child", None, priority=-1)
+    late = await kit.trigger("job", None, priority=-1)
     assert await order(kit) == [urgent, first, slightly, late]
 
 
@@ -233,16 +233,26 @@ async def test_many_queues_and_keys_are_claimed_in_order_and_quickly(kit: Engine
 
 
 HOT = """
-    ready_groups ready_of_group count_executing queue_limit get_run get_runs due_runs pending_ops
+    ready_heads ready_of_part count_executing get_run get_runs due_runs pending_ops serve add_queue put_queue
     any_pending_ops due_ops get_op get_ops fresh_ops next_due children uncancelled_children
     batch_items batch_watchers get_key due_tokens read_logs
 """
 
 
+async def test_an_undeclared_queue_of_a_trigger_has_no_limit_and_can_be_looked_up(kit: EngineKit) -> None:
+    batch = await kit.engine.create_batch(run_count=4)
+    items = [item("job", None, index=n, queue=f"new-{n % 2}") for n in range(4)]
+    await kit.engine.add_batch_items(batch.id, items)
+    await kit.settled()
+    assert await executing(kit) == {("new-0", ""): 2, ("new-1", ""): 2}
+    found = [await kit.engine.retrieve_queue(name) for name in ("new-0", "new-1")]
+    assert [(each.queue.limit, each.load) for each in found] == [(None, Load(2, 0))] * 2
+
+
 @only_sqlite
 async def test_no_query_of_the_hot_path_scans_a_table(kit: EngineKit) -> None:
     queries = sqlfile.load("sqlite")
-    allowed = ("json_each", "heads", "subquery", "USING INDEX runs_ready", "schedules")
+    allowed = ("json_each", "heads", "subquery", "INDEX runs_ready", "INDEX runs_executing", "schedules")
     for name in HOT.split():
         count = 1 if "?1" in queries[name] else queries[name].count("?")
         plan = kit.query(f"EXPLAIN QUERY PLAN {queries[name]}", *["[]"] * count)

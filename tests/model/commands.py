@@ -9,6 +9,7 @@ from triggerdev.engine.commands import (
     batches,
     finish,
     operations,
+    queues,
     requests,
     retention,
     schedule_calls,
@@ -29,16 +30,13 @@ def activate(ctx: Context, version: str, manifest: Manifest) -> None:
     """Make a version the current one, as `Engine.activate` does."""
     ctx.tasks = TaskTable(version, manifest)
     schedules.register(ctx, manifest, "DEVELOPMENT")
-    for task in manifest["tasks"]:
-        own = task.get("queue")
-        if own is None or "concurrency_limit" in own:
-            ctx.tx.put_queue(ctx.tasks.queue_of(task), own["concurrency_limit"] if own else None, ctx.now)
+    queues.register(ctx, manifest)
 
 
-def claim(ctx: Context, worker: str, room: int, sync_room: int) -> int:
+def claim(ctx: Context, worker: str, room: int, sync_room: int, limit: int | None = None) -> int:
     """Give a worker runs, as the dispatcher does."""
     pairs = ((ctx.tasks.async_ids, room), (ctx.tasks.sync_ids, sync_room))
-    return attempts.claim(ctx, worker, [Capacity(ids, count) for ids, count in pairs])
+    return attempts.claim(ctx, worker, [Capacity(ids, count) for ids, count in pairs], limit)
 
 
 def tick(ctx: Context) -> bool:
@@ -134,6 +132,8 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "update_schedule": update_schedule,
     "set_active": schedule_calls.set_active,
     "delete_schedule": schedule_calls.delete,
+    "pause_queue": queues.pause,
+    "override_queue": queues.override,
 }
 
 
@@ -163,4 +163,6 @@ QUESTIONS: dict[str, Callable[..., Any]] = {
     "list_schedules": list_schedules,
     "retrieve_batch": batches.retrieve,
     "find_token": tokens.find,
+    "list_queues": queues.page,
+    "retrieve_queue": queues.detail,
 }

@@ -92,6 +92,7 @@ class Core:
                 "token names": [tx.token_by_key(name, self.now) for name in names.token_names],
                 "keys": tx.get_keys(names.keys),
                 "schedules": tx.schedules(),
+                "queues": [tx.get_queue(name) for name in tx.queue_names()],
                 "workers": sorted(tx.expired_workers(_FOREVER)),
                 "logs": [_unnumbered(entry) for run in asked for entry in tx.read_logs(run.id, 0, _ALL)],
                 "due": [tx.next_due(scheduled=tasks) for tasks in (["job", "child"], [])],

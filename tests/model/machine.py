@@ -51,6 +51,8 @@ VERSIONS = (
 picks = st.integers(0, 2**16)
 workers = st.sampled_from(["w1", "w2"])
 names = st.sampled_from(TOKENS)
+queue_names = st.sampled_from(["shared", "task/job", "task/child", "nope"])
+limits = st.sampled_from([None, None, None, 1, 3, 6])
 values = st.one_of(st.none(), st.booleans(), st.integers(-3, 3), st.text('aä\U0001f600"\\\n', max_size=3))
 tag_lists = st.lists(st.sampled_from(TAGS), max_size=2)
 wire_options = st.fixed_dictionaries(
@@ -100,6 +102,7 @@ class StoreMachine(RuleBasedStateMachine):
         super().__init__()
         self.both = Comparison(0, self.stores, self.succeeded)
         self.ops = 0
+        self.paused: set[str] = set()
 
     def teardown(self) -> None:
         self.both.close()
@@ -223,9 +226,27 @@ class StoreMachine(RuleBasedStateMachine):
 
     # -- workers
 
-    @rule(worker=workers, room=st.integers(0, 4), sync_room=st.integers(0, 2))
-    def claim(self, worker: str, room: int, sync_room: int) -> None:
-        self.both.do("claim", worker=worker, room=room, sync_room=sync_room)
+    @rule(worker=workers, room=st.integers(0, 4), sync_room=st.integers(0, 2), limit=limits)
+    def claim(self, worker: str, room: int, sync_room: int, limit: int | None = None) -> None:
+        before = {run.id for run in self.both.runs(Status.EXECUTING)}
+        self.both.do("claim", worker=worker, room=room, sync_room=sync_room, limit=limit)
+        after = self.both.runs(Status.EXECUTING)
+        given = [run for run in after if run.id not in before]
+        assert not given or limit is None or len(after) <= limit
+        assert not {run.queue for run in given} & self.paused, "nothing is given out of a paused queue"
+
+    # -- queues
+
+    @rule(name=queue_names, paused=st.booleans())
+    def pause_queue(self, name: str, paused: bool) -> None:
+        if self.both.do("pause_queue", name=name, paused=paused) is not None:
+            (self.paused.add if paused else self.paused.discard)(name)
+        self.both.ask("retrieve_queue", name=name)
+
+    @rule(name=queue_names, limit=st.sampled_from([None, 0, 1, 3, -1]))
+    def override_queue(self, name: str, limit: int | None) -> None:
+        self.both.do("override_queue", name=name, limit=limit)
+        self.both.ask("list_queues", number=1, size=3, limit=limit)
 
     def say(self, label: str, run: Run, worker: str | None = None, **message: Any) -> Any:
         frame = [{"run": run.id, "token": run.token, **message}]

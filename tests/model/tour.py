@@ -9,6 +9,7 @@ EVERY_KIND = {
     *("create_batch", "add_items", "create_token", "complete_token", "claim", "tick"),
     *("recover", "sweep", "clean"),
     *("create_schedule", "update_schedule", "set_active", "delete_schedule", "list_schedules"),
+    *("pause_queue", "override_queue", "list_queues", "retrieve_queue"),
     *("park", "evicted", "lost", "stale", "logs", "spans", "done crashed"),
     *(f"done {outcome}" for outcome in ("ok", "failed", "timed_out", "cancelled")),
     *(f"{kind} accepted" for kind in ("wait", "wait_token", "create_token", "complete_token", "trigger")),
@@ -28,6 +29,9 @@ def tour(machine: StoreMachine) -> None:
         machine.trigger(name="job", options={"debounce": debounce, "maxAttempts": 2}, value=2)
     machine.reset_key(pick=1, name="job", key="k1", from_run=False)
     machine.trigger(name="job", options={"idempotencyKey": "k1"}, value=1)
+    for paused in (True, False):
+        machine.pause_queue(name="task/job", paused=paused)
+    machine.override_queue(name="shared", limit=3)
     machine.claim(worker="w2", room=4, sync_room=1)
     machine.reset_key(pick=1, name="job", key="k1", from_run=True)
     machine.trigger(name="job", options={"idempotencyKey": "k1"}, value=1)

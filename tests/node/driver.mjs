@@ -6,7 +6,7 @@
 // {"step", "ok": true, "ms"} or {"step", "ok": false, "error"}; ends with 1 if any step failed.
 
 import assert from "node:assert/strict";
-import { auth, batch, idempotencyKeys, runs, schedules, tasks, wait } from "@trigger.dev/sdk";
+import { auth, batch, idempotencyKeys, queues, runs, schedules, tasks, wait } from "@trigger.dev/sdk";
 
 const POLL = { pollIntervalMs: 50 };
 const mark = `driver_${process.pid}_${Date.now()}`;
@@ -309,6 +309,28 @@ const steps = {
       if (outputs.size === 3) break;
     }
     assert.deepEqual([...outputs.values()].sort(), [1, 3, "x"]);
+  },
+
+  async queues() {
+    const named = { type: "task", name: "process-data" };
+    const found = await queues.retrieve(named);
+    assert.deepEqual([found.name, found.type, found.paused], ["process-data", "task", false]);
+    const page = await queues.list({ page: 1, perPage: 50 });
+    assert.ok(page.data.some((queue) => queue.id === found.id));
+    assert.equal((await queues.pause(found.id)).paused, true);
+    const handle = await tasks.trigger("process-data", { user_id: "1", userId: "1", data: [] });
+    assert.equal((await queues.retrieve(found.id)).queued, 1);
+    assert.equal((await queues.resume(named)).paused, false);
+    await runs.poll(handle, { pollIntervalMs: 50 });
+    const limited = await queues.overrideConcurrencyLimit(named, 3);
+    assert.deepEqual([limited.concurrencyLimit, limited.concurrency.override], [3, 3]);
+    assert.ok(limited.concurrency.overriddenAt instanceof Date);
+    const reset = await queues.resetConcurrencyLimit(named);
+    assert.deepEqual([reset.concurrencyLimit, reset.concurrency.override], [null, null]);
+    const odd = { type: "custom", name: `a/b-${mark.replace(/[^a-z0-9]/gi, "")}` };
+    await tasks.trigger("process-data", { user_id: "1", userId: "1", data: [] }, { queue: odd.name });
+    assert.equal((await queues.retrieve(odd)).name, odd.name);
+    await assert.rejects(queues.retrieve("queue_none"), (error) => error.status === 404);
   },
 
   // Needs a worker that executes durable waits; not among the steps that run by default.

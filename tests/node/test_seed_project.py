@@ -12,7 +12,8 @@ pytestmark = pytest.mark.node
 
 STEPS = """
     trigger batch largeBatch mixedBatch retrieve list cancel replay failing unknown idempotency largePayload
-    publicTokens waitTokens schedules debounce subscribeToRun subscribeToRunsWithTag subscribeToBatch waits
+    publicTokens waitTokens schedules queues debounce subscribeToRun subscribeToRunsWithTag subscribeToBatch
+    waits
 """.split()  # noqa: SIM905 - a list of words reads better
 
 

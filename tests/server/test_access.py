@@ -24,7 +24,11 @@ OPEN = {
     ("GET", "/packets/{name:path}"),
 }
 # Routes about all resources of a kind: a scope for a single one is not enough.
-WHOLE_KIND = {("POST", "/api/v1/waitpoints/tokens"), ("GET", "/api/v1/waitpoints/tokens")}
+WHOLE_KIND = {
+    ("POST", "/api/v1/waitpoints/tokens"),
+    ("GET", "/api/v1/waitpoints/tokens"),
+    ("GET", "/api/v1/queues"),
+}
 # Several runs, which a scope for one run does not cover.
 LISTS = {("GET", "/api/v1/runs"), ("GET", "/realtime/v1/runs")}
 # Shows what the scopes cover, or refuses single items, instead of refusing as a whole.
@@ -38,6 +42,8 @@ BODIES: dict[str, Any] = {
     "/api/v1/runs/{run_id}/reschedule": {"delay": "1h"},
     "/api/v1/runs/{run_id}/tags": {"tags": "a"},
     "/api/v1/idempotencyKeys/{key:path}/reset": {"taskIdentifier": "held"},
+    "/api/v1/queues/{queue:path}/pause": {"action": "pause"},
+    "/api/v1/queues/{queue:path}/concurrency/override": {"concurrencyLimit": 2},
 }
 LIST_FILTERS = "?filter[taskIdentifier]=held&filter[tag]=t&filter[batch]={batch_id}"
 
@@ -114,11 +120,20 @@ async def world(client: httpx.AsyncClient, anonymous: httpx.AsyncClient) -> Worl
     schedule_id = (await client.get("/api/v1/schedules")).json()["data"][0]["id"]
     ids = {"batch_id": batch_id, "run_id": run_id, "token_id": token_id, "schedule_id": schedule_id}
     ids["span_id"] = _traces.run_span(run_id)
-    return World(anonymous, {**ids, "task_id": "held", "name": "packet", "key": "k"})
+    ids["queue"] = (await client.get("/api/v1/queues/held?type=task")).json()["id"]
+    return World(
+        anonymous, {**ids, "task_id": "held", "queue_name": "task/held", "name": "packet", "key": "k"}
+    )
 
 
 def id_of(kind: str, world: World) -> str:
-    names = {"runs": "run_id", "batch": "batch_id", "waitpoints": "token_id", "tasks": "task_id"}
+    names = {
+        "runs": "run_id",
+        "batch": "batch_id",
+        "waitpoints": "token_id",
+        "tasks": "task_id",
+        "queues": "queue_name",
+    }
     return world.ids[names[kind]] if kind in names else "t"
 
 

@@ -14,10 +14,11 @@ from tests.server import ask
 from tests.server.conftest import KEY
 from tests.server.toy_worker import MANIFEST, ToyWorker
 from triggerdev.engine.engine import Engine
-from triggerdev.protocol import Manifest, TaskInfo
+from triggerdev.protocol import Manifest, QueueInfo, TaskInfo
 
 GROUPS = json.loads(Path(__file__).with_name("captures.json").read_text())["groups"]
-EXTRA_TASKS = ("one", "two", "x", "my-task")
+EXTRA_TASKS = ("one", "two", "x", "my-task", "a/b")
+EXTRA_QUEUE = QueueInfo(name="my-queue", concurrency_limit=5)
 # The stand-in server of the recording gave a run's payload and output in every answer.
 NOT_ALWAYS = {"payload", "output"}
 
@@ -25,8 +26,18 @@ NOT_ALWAYS = {"payload", "output"}
 @pytest.fixture
 async def ids(client: httpx.AsyncClient, engine: Engine, worker: ToyWorker) -> dict[str, str]:
     """One real thing for each kind of id in the recording."""
-    extra = [TaskInfo(id=name, file="trigger/extra.py", kind="async") for name in EXTRA_TASKS]
-    await engine.activate("20261123.2", Manifest(**{**MANIFEST, "tasks": [*MANIFEST["tasks"], *extra]}))
+    extra = [
+        TaskInfo(
+            id=name,
+            file="trigger/extra.py",
+            kind="async",
+            queue={"name": f"task/{name}", "concurrency_limit": 5},
+        )
+        for name in EXTRA_TASKS
+    ]
+    queues = [*MANIFEST["queues"], EXTRA_QUEUE]
+    manifest = Manifest(**{**MANIFEST, "tasks": [*MANIFEST["tasks"], *extra], "queues": queues})
+    await engine.activate("20261123.2", manifest)
     run_id = await ask.trigger(client, options={"tags": ["user_123"]})
     await ask.finished(client, run_id)
     return {
@@ -34,6 +45,7 @@ async def ids(client: httpx.AsyncClient, engine: Engine, worker: ToyWorker) -> d
         "delayed": await ask.trigger(client, options={"delay": "1h"}),
         "batch": (await client.post("/api/v3/batches", json={"runCount": 2})).json()["id"],
         "waitpoint": (await client.post("/api/v1/waitpoints/tokens")).json()["id"],
+        "queue": (await client.get("/api/v1/queues")).json()["data"][0]["id"],
         "sched": (await client.get("/api/v1/schedules")).json()["data"][0]["id"],
     }
 
@@ -41,7 +53,7 @@ async def ids(client: httpx.AsyncClient, engine: Engine, worker: ToyWorker) -> d
 def path_of(request: dict[str, Any], ids: dict[str, str], group: str) -> str:
     run = ids["delayed"] if "reschedule" in group else ids["run"]
     path = re.sub(r"run_fake\d+", run, request["path"])
-    for kind in ("batch", "waitpoint", "sched"):
+    for kind in ("batch", "waitpoint", "sched", "queue"):
         path = re.sub(rf"/{kind}_\w+", f"/{ids[kind]}", path)
     return path
 

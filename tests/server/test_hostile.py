@@ -131,7 +131,9 @@ class Target:
         run = await self.client.post("/api/v1/tasks/held/trigger", json={"options": {"delay": "1h"}})
         batch = await self.client.post("/api/v3/batches", json={"runCount": 3})
         token = await self.client.post("/api/v1/waitpoints/tokens")
-        return {"run_id": run.json()["id"], "batch_id": batch.json()["id"], "token_id": token.json()["id"]}
+        queue = await self.client.get("/api/v1/queues/held", params={"type": "task"})
+        made = {"run_id": run, "batch_id": batch, "token_id": token, "queue": queue}
+        return {name: answer.json()["id"] for name, answer in made.items()}
 
     def ask(self, route: APIRoute, query: dict[str, str], content: bytes) -> httpx.Response:
         path = route.path.replace(":path}", "}")
@@ -191,8 +193,12 @@ def test_any_path_is_answered(target: Target) -> None:
         index=st.integers(0, len(ROUTES) - 1),
     )
     def check(verb: str, part: str, index: int) -> None:
-        names = ("task_id", "key", "name", "schedule_id", "seal", "run_id", "batch_id", "token_id", "span_id")
-        path = ROUTES[index].path.replace(":path}", "}").format(**dict.fromkeys(names, quote(part, safe="")))
+        names = ("task_id", "queue", "key", "name", "schedule_id", "seal", "span_id")
+        path = (
+            ROUTES[index]
+            .path.replace(":path}", "}")
+            .format(**dict.fromkeys((*names, *target.ids), quote(part, safe="")))
+        )
         assert_sane(target.request(verb, path, {}, b"{}"))
 
     check()

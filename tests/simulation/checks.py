@@ -1,6 +1,9 @@
 """What must hold after every command, and at the end; knows the promises, not the engine's code."""
 
+import copy
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tests.simulation import programs
@@ -25,6 +28,19 @@ _CLOCKS_DIFFER = 1_000
 KEPT_MS = 60_000  # finished runs are not deleted sooner
 
 
+@dataclass
+class QueueRules:
+    """What counts for queues: limits of the current version, overrides, and which are paused."""
+
+    declared: dict[str, int | None] = field(default_factory=dict)
+    overrides: dict[str, int | None] = field(default_factory=dict)
+    paused: set[str] = field(default_factory=set)
+
+    def limit(self, queue: str) -> int | None:
+        override = self.overrides.get(queue)
+        return self.declared.get(queue) if override is None else override
+
+
 class Checks(Ledger):
     """Compares the tables before and after each command."""
 
@@ -36,8 +52,8 @@ class Checks(Ledger):
         self._staged: list[Any] = []
         self._events: Counter[str] = Counter()
         self._by: set[str] = set()
-        self._limits_stored: dict[str, int | None] = {}
-        self._limits: dict[str, int | None] = {}
+        self._rules_stored = QueueRules()
+        self._rules = QueueRules()
         self._slots: set[tuple[str, str]] = set()
         self._leases: dict[str, int] = {}
         self._overdue: set[Any] = set()
@@ -54,7 +70,7 @@ class Checks(Ledger):
         """Start to watch a transaction."""
         self._before = self.tables
         self._staged = []
-        self._limits = dict(self._limits_stored)
+        self._rules = copy.deepcopy(self._rules_stored)
 
     def did(self, label: str, frame: list[Message], tx: Tx, now: int) -> None:
         """Check what one command has changed, at a time of its server's clock."""
@@ -75,10 +91,10 @@ class Checks(Ledger):
         """Remember something if the transaction commits."""
         self._staged.append(act)
 
-    def limit(self, limits: dict[str, int | None]) -> None:
-        """Note the limits of queues from here on."""
-        self._limits.update(limits)
-        self.stage(lambda: self._limits_stored.update(limits))
+    def rule(self, change: Callable[[QueueRules], object]) -> None:
+        """Note what counts for queues from here on."""
+        change(self._rules)
+        self.stage(lambda: change(self._rules_stored))
 
     def committed(self) -> None:
         """Note that a transaction has happened."""
@@ -210,18 +226,18 @@ class Checks(Ledger):
             self.stage(lambda: self.retries.__setitem__(new.id, due))
 
     def _check_limit(self, run: Run, after: Tables) -> None:
-        limit = self._limits.get(run.queue)
-        if limit is None:
-            return
-        group = (run.queue, run.concurrency_key)
-        executing = [
-            other.id
-            for other in after.runs.values()
-            if other.status is Status.EXECUTING and (other.queue, other.concurrency_key) == group
-        ]
-        self.that(len(executing) <= limit, f"{group} has {len(executing)} of {limit}: {executing}")
-        if len(executing) == limit:
-            self._world.count("a queue was full")
+        executing = [other for other in after.runs.values() if other.status is Status.EXECUTING]
+        self._check_full("everything", len(executing), self._world.limit)
+        self.that(run.queue not in self._rules.paused, f"{run.id} begins in {run.queue}, which is paused")
+        lane = (run.queue, run.concurrency_key)
+        beside = [other.id for other in executing if (other.queue, other.concurrency_key) == lane]
+        self._check_full("a queue", len(beside), self._rules.limit(run.queue))
+
+    def _check_full(self, what: str, count: int, limit: int | None) -> None:
+        if limit is not None:
+            self.that(count <= limit, f"{what} has {count} executing runs of {limit}")
+            if count == limit:
+                self._world.count(f"{what} was full")
 
     # -- leases
 
@@ -341,12 +357,16 @@ class Checks(Ledger):
         busy = Counter(
             (r.queue, r.concurrency_key) for r in tables.runs.values() if r.status is Status.EXECUTING
         )
+        rules = self._rules_stored
+        if world.limit is not None and busy.total() >= world.limit:
+            return set()
         return {
             run.id
             for run in tables.runs.values()
             if run.ready
             and run.task in world.current_tasks()
             and room[world.kind_of(run.task)] > 0
+            and run.queue not in rules.paused
             and busy[run.queue, run.concurrency_key]
-            < (2**30 if (limit := self._limits_stored.get(run.queue)) is None else limit)
+            < (2**30 if (limit := rules.limit(run.queue)) is None else limit)
         }

@@ -8,7 +8,7 @@ from tests.simulation import programs
 from tests.simulation.checks import KEPT_MS
 from tests.simulation.server import Job
 from triggerdev import errors
-from triggerdev.engine.commands import batches, finish, operations, retention, timers, tokens
+from triggerdev.engine.commands import batches, finish, operations, queues, retention, timers, tokens
 from triggerdev.engine.commands import trigger as triggering
 from triggerdev.engine.commands.retention import Position, Retention
 from triggerdev.engine.context import Context
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 _TASKS = ("job", "job", "child", "narrow", "plain", "plain", "plain", "keyed", "extra")
+_QUEUES = ("task/job", "task/child", "shared", "per-key")
 _PATIENCE = 5_000
+_UNTIL_ANSWERED = 1_000
 _BEGIN = Position()
 
 
@@ -47,6 +49,8 @@ class Clients:
             self._complete_any,
             self._describe,
             self._clean,
+            self._pause,
+            self._override,
         )
         for _ in range(self._rng.randint(5, 18)):
             self._world.at(self._rng.randrange(horizon), self._rng.choice(acts))
@@ -156,6 +160,39 @@ class Clients:
             return
         keep = Retention(runs_ms=KEPT_MS, logs_ms=KEPT_MS)
         self._ask("clean", lambda ctx: retention.step(ctx, keep, at, 3), self._clean, again=0)
+
+    def _pause(self) -> None:
+        """Pause a queue, and have it go on some time later."""
+        queue = self._rng.choice(_QUEUES)
+        self._world.count("a queue was paused")
+        self._set_paused(queue, paused=True, again=0)  # asked for again, it might come after its end
+        self._world.after(self._rng.choice((1_000, 60_000)), lambda: self._set_paused(queue, paused=False))
+
+    def _set_paused(self, queue: str, *, paused: bool, again: int = _UNTIL_ANSWERED) -> None:
+        def command(ctx: Context) -> Any:
+            change = set.add if paused else set.discard
+            self._world.checks.rule(lambda rules: change(rules.paused, queue))
+            return queues.pause(ctx, queue, paused)
+
+        self._ask(f"{'pause' if paused else 'resume'} {queue}", command, again=again)
+
+    def _override(self) -> None:
+        """Let another limit count, or the declared one again."""
+        self._set_limit(self._rng.choice(_QUEUES), self._rng.choice((None, 1, 2, 5)))
+
+    def _set_limit(self, queue: str, limit: int | None) -> None:
+        def command(ctx: Context) -> Any:
+            self._world.checks.rule(lambda rules: rules.overrides.update({queue: limit}))
+            return queues.override(ctx, queue, limit)
+
+        self._world.count("a limit was overridden")
+        self._ask(f"the limit of {queue} is {limit}", command, again=_UNTIL_ANSWERED)
+
+    def free_queues(self) -> None:
+        """Have all queues go on, with their declared limits."""
+        for queue in _QUEUES:
+            self._set_paused(queue, paused=False)
+            self._set_limit(queue, None)
 
     def _complete_any(self) -> None:
         waiting = [

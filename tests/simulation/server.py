@@ -411,7 +411,7 @@ class Server:
         total = 0
         for worker, capacities in wanted:
             if not self.world.is_shared or holds(ctx, worker):
-                total += attempts.claim(ctx, worker, capacities)
+                total += attempts.claim(ctx, worker, capacities, self.world.limit)
                 ctx.flush()
         return total
 

@@ -14,8 +14,10 @@ from triggerdev.engine.commands import attempts, finish, operations, schedules, 
 from triggerdev.engine.commands import trigger as triggering
 from triggerdev.engine.context import Context
 from triggerdev.engine.model import Run, Status
-from triggerdev.engine.store import memory_queries
+from triggerdev.engine.store import memory_queues
 from triggerdev.engine.store.memory import MemoryTx
+from triggerdev.engine.store.memory_tables import Tables
+from triggerdev.engine.store.protocol import Lane
 from triggerdev.protocol import Message
 
 MOST_SEEDS = 150
@@ -50,6 +52,16 @@ def wake_twice(ctx: Context, run: Run) -> None:
 
 def one_more(original: Callable[..., Any]) -> Callable[..., Any]:
     return lambda *args: original(*args) + 1
+
+
+def with_one_more(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Let one run more execute than all may together."""
+    return lambda tables, capacities, limit: original(tables, capacities, limit and limit + 1)
+
+
+def in_spite_of_pauses(tables: Tables, lane: Lane, executing: int) -> float:
+    queue = tables.queues.get(lane[0])
+    return 2**30 if queue is None or queue.limit is None else queue.limit - executing
 
 
 def early(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -119,7 +131,9 @@ BROKEN: dict[str, tuple[Any, str, Any]] = {
     "the token is not checked": (attempts, "holder", anybody),
     "nobody recovers": (timers, "recover", forget_recovery),
     "a wake-up counts as an attempt": (finish, "wake", wake_twice),
-    "a limit is off by one": (memory_queries, "free_slots", one_more(memory_queries.free_slots)),
+    "a limit is off by one": (memory_queues, "free_slots", one_more(memory_queues.free_slots)),
+    "a paused queue gives runs out": (memory_queues, "free_slots", in_spite_of_pauses),
+    "the limit of all is off by one": (memory_queues, "ready_runs", with_one_more(memory_queues.ready_runs)),
     "waits end a second early": (MemoryTx, "due_ops", early(MemoryTx.due_ops)),
     "delays end a second early": (MemoryTx, "due_runs", early(MemoryTx.due_runs)),
     "idempotency keys are forgotten": (triggering._Keys, "find", not_remembered),

@@ -3,7 +3,7 @@
 from typing import Any
 
 from triggerdev.engine import options as wire
-from triggerdev.engine.commands import schedules
+from triggerdev.engine.commands import queues, schedules
 from triggerdev.engine.context import Context
 from triggerdev.engine.tasks import TaskTable
 from triggerdev.protocol import Manifest, TaskInfo
@@ -49,8 +49,7 @@ def activate(ctx: Context, version: int) -> TaskTable:
     manifest = VERSIONS[version]
     ctx.tasks = TaskTable(str(version), manifest)
     schedules.register(ctx, manifest, "DEVELOPMENT")
-    for name, limit in limits_of(manifest).items():
-        ctx.tx.put_queue(name, limit, ctx.now)
+    queues.register(ctx, manifest)
     return ctx.tasks
 
 

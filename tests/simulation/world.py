@@ -50,6 +50,7 @@ class World:
         self.faults = Faults(self)
         self.version = 0
         self.is_shared = self.rng.random() < 0.4
+        self.limit = self.rng.choice((None, None, 2, 4))
         self.servers = [Server(self, f"s{n}") for n in range(1 + self.is_shared)]
         self.workers: list[SimWorker] = []
 
@@ -78,6 +79,7 @@ class World:
         for server in self.servers:
             server.crash_at = None
         self.switch_version(FINAL_VERSION)
+        Clients(self).free_queues()
         self._until(_END)
         while self._complete_a_token():
             self._until(_END)
@@ -217,7 +219,8 @@ class World:
             server.tick()
 
         def register(ctx: Any) -> Any:
-            self.checks.limit(limits_of(VERSIONS[version]))
+            limits = limits_of(VERSIONS[version])
+            self.checks.rule(lambda rules: rules.declared.update(limits))
             return activate(ctx, version)
 
         job = Job(f"activate {version}", register, done)

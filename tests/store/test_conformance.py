@@ -11,7 +11,9 @@ from tests.store.backends import Backend, make_backend
 from triggerdev.engine.model import (
     Batch,
     BatchError,
+    Load,
     LogEntry,
+    Queue,
     Run,
     RunFilter,
     Schedule,
@@ -66,7 +68,7 @@ def an_op(run: str, op: str, n: int, **fields: Any) -> OpRow:
 
 def claimable(store: Store, *capacities: Capacity) -> list[str]:
     with store.write() as tx:
-        return [run.id.removeprefix("run_") for run in tx.ready_runs(capacities)]
+        return [run.id.removeprefix("run_") for run in tx.ready_runs(capacities, None).runs]
 
 
 def test_a_run_comes_back_as_it_was_stored(store: Store) -> None:
@@ -149,6 +151,54 @@ def test_a_limit_counts_executing_runs_of_the_same_queue_and_key(store: Store) -
     with store.write() as tx:
         tx.put_queue("q", None, 0)
     assert len(claimable(store, Capacity(["job"], 9))) == 6
+
+
+def test_a_queue_keeps_what_was_set_when_its_limit_is_declared_again(store: Store) -> None:
+    with store.write() as tx:
+        tx.put_queue("q", 2, 1)
+        tx.add_queues(["q", "new", "new"], 2)
+        tx.update_queue(Queue("q", 2, 3, override_limit=0, overridden_at=3, paused_at=3))
+        tx.put_queue("q", 2, 4)
+        assert tx.get_queue("q") == Queue("q", 2, 3, 0, 3, 3), "nothing new was declared"
+        tx.put_queue("q", None, 5)
+        assert tx.get_queue("q") == Queue("q", None, 5, 0, 3, 3)
+        assert tx.get_queue("new") == Queue("new", None, 2)
+        assert tx.get_queue("nope") is None
+    with store.read() as tx:
+        assert tx.queue_names() == ["new", "q"]
+
+
+def test_the_load_of_queues_counts_what_executes_and_what_could(store: Store) -> None:
+    put(
+        store,
+        a_run("1", status=Status.EXECUTING, ready=False, worker="w"),
+        a_run("2", concurrency_key="k"),
+        a_run("3", queue="other"),
+        a_run("4", queue="other", status=Status.DELAYED, ready=False),
+    )
+    with store.read() as tx:
+        assert tx.queue_loads(["q", "other", "none"]) == {
+            "q": Load(1, 1),
+            "other": Load(0, 1),
+            "none": Load(),
+        }
+        assert tx.total_load() == Load(1, 2)
+
+
+def test_lanes_have_turns_in_the_order_in_which_they_were_served(store: Store) -> None:
+    put(store, *(a_run(name, score=n, concurrency_key=name) for n, name in enumerate("abc")))
+    one = Capacity(["job"], 1)
+    assert claimable(store, one) == ["a"]
+    with store.write() as tx:
+        tx.serve([("q", "b"), ("q", "a")], 5)
+    assert claimable(store, Capacity(["job"], 3)) == ["c", "b", "a"]
+    with store.write() as tx:
+        tx.serve([("q", "c")], 6)
+        tx.serve([("q", "b")], 7)
+    assert claimable(store, Capacity(["job"], 3)) == ["a", "c", "b"]
+    with store.write() as tx:
+        assert [tx.delete_idle_lanes(7, 1), tx.delete_idle_lanes(7, 9)] == [1, 1]
+    assert claimable(store, Capacity(["job"], 3)) == ["a", "c", "b"], "a and c count as new, by age"
 
 
 def test_runs_are_found_by_what_they_are(store: Store) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from triggerdev import errors, logger, metadata, runs, schedules, task, tasks, testing, wait
+from triggerdev import errors, logger, metadata, queues, runs, schedules, task, tasks, testing, wait
 from triggerdev.errors import AbortTaskRunError
 
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
@@ -260,6 +260,30 @@ async def test_calls_over_http_inside_of_runs_reach_the_engine_too() -> None:
     async with testing.engine([parent, child, plain]) as engine:
         assert (await engine.run(parent)).output == 3
         assert (await engine.run(plain)).output == 3
+
+
+async def test_runs_can_look_at_queues_and_pause_them() -> None:
+    @task(queue={"concurrency_limit": 2})
+    async def child() -> int:
+        return 3
+
+    @task
+    async def parent() -> Any:
+        await queues.pause(child)
+        await child.trigger()
+        state = await queues.retrieve(child)
+        await queues.resume(child)
+        return [state.paused, state.queued, state.concurrency_limit]
+
+    @task
+    def plain() -> Any:
+        queues.sync.override_concurrency_limit(child, 1)
+        return [queue.concurrency_limit for queue in queues.sync.list() if queue.name == "child"]
+
+    async with testing.engine([parent, child, plain]) as engine:
+        assert (await engine.run(parent)).output == [True, 1, 2]
+        assert (await engine.run(plain)).output == [1]
+        engine.assert_triggered(child, times=1)
 
 
 async def test_the_client_is_as_it_was_afterwards() -> None:

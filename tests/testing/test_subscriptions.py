@@ -31,13 +31,22 @@ async def story(followed: AsyncIterator[runs.Run]) -> Story:
     return [(run.id, run.status) async for run in followed]
 
 
-async def test_a_run_is_followed_to_its_end(report: "Task[dict[str, int]]") -> None:
-    async with testing.engine([report]):
-        handle = await report.trigger(2)
-        states = [state async for state in runs.subscribe_to_run(handle)]
+async def test_a_run_is_followed_to_its_end() -> None:
+    @task(id="approved")
+    async def approved(payload: str) -> dict[str, Any]:
+        answer = await wait.for_token(payload)
+        return {"by": answer.output}
+
+    async with testing.engine([approved]):
+        token = await wait.create_token()
+        handle = await approved.trigger(token.id)
+        states = []
+        async for state in runs.subscribe_to_run(handle):
+            states.append(state)
+            if state.status == "WAITING":
+                await wait.complete_token(token, "Ada")
         assert states[-1].status == "COMPLETED"
-        assert states[-1].output == {"pages": 2}
-        assert {state.status for state in states} >= {"WAITING", "COMPLETED"}
+        assert states[-1].output == {"by": "Ada"}
 
 
 async def test_a_batch_is_followed_until_all_have_ended(report: "Task[dict[str, int]]") -> None:

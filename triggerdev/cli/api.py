@@ -110,6 +110,23 @@ class Api:
             return self._object("DELETE", path)
         return self._object("POST", f"{path}/{action}")
 
+    def queues(self) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        """List all queues, and what they have together (running, queued, concurrencyLimit)."""
+        queues: list[dict[str, Any]] = []
+        page, last = 1, 1
+        answer: dict[str, Any] = {}
+        while page <= last:
+            query = {"page": str(page), "perPage": str(_PAGE_SIZE)}
+            answer = self._object("GET", "/api/v1/queues", query=query)
+            queues += _rows(answer, "data")
+            last = int((answer.get("pagination") or {}).get("totalPages", 1))
+            page += 1
+        return queues, answer.get("environment") or {}
+
+    def change_queue(self, queue: str, route: str, **body: Any) -> dict[str, Any]:
+        """Pause or resume a queue, override or reset its limit; `queue` is a name or an id."""
+        return self._object("POST", f"/api/v1/queues/{_part(queue)}/{route}", {"type": "custom", **body})
+
     def _object(
         self,
         method: str,

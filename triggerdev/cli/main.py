@@ -61,6 +61,16 @@ COMMANDS: Table = {
         },
         default="list",
     ),
+    "queues": Group(
+        "List queues, pause them, change their limits.",
+        {
+            "list": Command("triggerdev.cli.queues_list:list_queues", "List queues with their load."),
+            "pause": Command("triggerdev.cli.queues_change:pause", "Give out no more runs of queues."),
+            "resume": Command("triggerdev.cli.queues_change:resume", "Give out runs of queues again."),
+            "limit": Command("triggerdev.cli.queues_limit:limit", "Override a queue's limit, or reset it."),
+        },
+        default="list",
+    ),
     "db": Group(
         "The server's database.",
         {

@@ -274,6 +274,13 @@ class Deploy(Table):
     """Plain variables of the deployed tasks; secrets do not belong here."""
 
 
+class Queues(Table):
+    """Queues and their limits."""
+
+    concurrency_limit: int | None = Field(None, ge=1, le=1_000_000)
+    """Runs that execute at the same time in all queues together, at all servers; without it, no limit."""
+
+
 class Leases(Table):
     """How several servers on one database notice that one of them is gone."""
 
@@ -349,6 +356,8 @@ class TriggerConfig(Table):
     """`trigger dev`."""
     deploy: Deploy = Deploy()
     """`trigger deploy`."""
+    queues: Queues = Queues()
+    """Queues and their limits."""
     leases: Leases = Leases()
     """How several servers on one database notice that one of them is gone."""
     retention: Retention = Retention()

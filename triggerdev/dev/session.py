@@ -68,6 +68,7 @@ class DevSession:
             environment=self._environment,
             leases=translate.leases(loaded),
             retention=translate.retention(loaded),
+            concurrency_limit=loaded.config.queues.concurrency_limit,
         )
         self._engine.listen(self._on_run_event)
         await self._engine.start()

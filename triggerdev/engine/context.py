@@ -25,6 +25,7 @@ class Effects:
     logged: set[str] = field(default_factory=set)
     due_at: int | None = None
     pump: bool = False
+    pump_soon: bool = False
     disowned: set[str] = field(default_factory=set)
     points: list[str] = field(default_factory=list)
 
@@ -56,6 +57,7 @@ class Context:
         self._runs: dict[str, Run] = {}
         self._dirty: dict[str, Run] = {}
         self._new: list[Run] = []
+        self._queues: dict[str, None] = {}
         self.finished: list[Run] = []
 
     def new_id(self, prefix: str) -> str:
@@ -88,6 +90,10 @@ class Context:
         self._runs[run.id] = run
         self.effects.changed.append(run.id)
 
+    def add_queue(self, name: str) -> None:
+        """See to it that there is a queue of a name, which no task may have declared."""
+        self._queues[name] = None
+
     def save(self, run: Run) -> None:
         """Note that a run has changed; a new one is written as it is at the end."""
         if run.seq and run.id not in self._dirty:
@@ -98,6 +104,9 @@ class Context:
 
     def flush(self) -> None:
         """Write what has changed."""
+        if self._queues:
+            self.tx.add_queues(list(self._queues), self.now)
+            self._queues.clear()
         if self._new:
             self.flush_new()
         if self._dirty:

@@ -18,6 +18,7 @@ from triggerdev.protocol import Message
 
 _log = logging.getLogger(__name__)
 _RETRY_SECONDS = 0.5
+_SOON_SECONDS = 0.02  # by then, another server's claim is over
 _MAX_CLAIM = 500
 _QUIET = frozenset({"logs", "spans"})
 
@@ -108,20 +109,28 @@ class Session:
 class Dispatcher:
     """Knows the sessions; claims runs for them whenever there may be some and there is room.
 
+    `limit`: how many runs may execute at the same time, at all workers of all servers together.
     `holds` tells, where others can take a worker's lease, whether it still has it: if not, it gets no runs
     and its lines are refused. (Its other messages are refused by the tokens of their runs.)
     """
 
     def __init__(
-        self, committer: Committer, tasks: Callable[[], TaskTable], leases: Leases, holds: Holds | None = None
+        self,
+        committer: Committer,
+        tasks: Callable[[], TaskTable],
+        leases: Leases,
+        holds: Holds | None = None,
+        limit: int | None = None,
     ) -> None:
         self._committer = committer
         self._tasks = tasks
         self._leases = leases
         self._holds = holds
+        self._limit = limit
         self._sessions: dict[str, Session] = {}
         self._claiming = False
         self._again = False
+        self._soon: asyncio.TimerHandle | None = None
         self._paused = False
 
     def connect(self, worker: str, deliver: Deliver, free: Free, first: Command | None = None) -> Session:
@@ -225,8 +234,17 @@ class Dispatcher:
         wanted = [(worker, capacities) for worker, capacities in room if capacities]
         if wanted:
             self._claiming = True  # one at a time: what it delivers changes the room that is left
-            claim = functools.partial(_claim, wanted=wanted, holds=self._holds)
+            claim = functools.partial(_claim, wanted=wanted, limit=self._limit, holds=self._holds)
             self._committer.submit(claim).add_done_callback(self._claimed)
+
+    def pump_soon(self) -> None:
+        """Claim again when another server, which is in the way, has had time to end what it does."""
+        if self._soon is None:
+            self._soon = asyncio.get_running_loop().call_later(_SOON_SECONDS, self._pump_now)
+
+    def _pump_now(self) -> None:
+        self._soon = None
+        self.pump()
 
     def _capacities(self, session: Session) -> list[Capacity]:
         free = session.free()
@@ -246,11 +264,13 @@ class Dispatcher:
             self.pump()
 
 
-def _claim(ctx: Context, wanted: list[tuple[str, list[Capacity]]], holds: Holds | None) -> int:
+def _claim(
+    ctx: Context, wanted: list[tuple[str, list[Capacity]]], limit: int | None, holds: Holds | None
+) -> int:
     total = 0
     for worker, capacities in wanted:
         if holds is None or holds(ctx, worker):
-            total += attempts.claim(ctx, worker, capacities)
+            total += attempts.claim(ctx, worker, capacities, limit)
             ctx.flush()
     return total
 

@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 from triggerdev._prices import NO_PRICES, Prices
 from triggerdev._traces import TraceContext
 from triggerdev.engine import answers
-from triggerdev.engine import options as wire
 from triggerdev.engine.cleaning import Cleaner
 from triggerdev.engine.clock import Clock, IdSource, SystemClock
 from triggerdev.engine.commands import (
     batches,
     finish,
     operations,
+    queues,
     requests,
     schedule_calls,
     schedules,
@@ -39,6 +39,8 @@ from triggerdev.engine.model import (
     ItemsAccepted,
     LogEntry,
     Page,
+    QueueDetail,
+    QueuePage,
     Run,
     RunDetail,
     RunEvent,
@@ -69,6 +71,8 @@ _SHORTEST_SHARED_SLEEP = 0.01  # what is due may be in another server's hands al
 class Engine:
     """One environment's runs. All methods run on one asyncio loop; every answer is durable.
 
+    `concurrency_limit`: how many runs execute at the same time, in all queues, at all servers of the store.
+
     Refusals are `errors.EngineError` and its kinds; a full disk is StorageFullError.
     """
 
@@ -83,7 +87,12 @@ class Engine:
         leases: Leases | None = None,
         retention: Retention | None = None,
         prices: Prices = NO_PRICES,
+        concurrency_limit: int | None = None,
     ) -> None:
+        if concurrency_limit is not None and concurrency_limit < 1:
+            raise ValueError(
+                f"concurrency_limit={concurrency_limit}: at least one run must be able to execute."
+            )
         self.environment = environment or Environment()
         self._store = store
         shared = store if isinstance(store, SharedStore) else None
@@ -92,6 +101,7 @@ class Engine:
         self._ids = ids or IdSource()
         self._tasks = TaskTable()
         self._prices = prices
+        self._limit = concurrency_limit
         self._leases = leases or Leases()
         self._sharing = None
         if shared:
@@ -100,7 +110,7 @@ class Engine:
         patience = shared.patience if shared else None
         self._committer = Committer(store, self._context, self._carry_out, forward, patience)
         self._dispatcher = Dispatcher(
-            self._committer, lambda: self._tasks, self._leases, holds if shared else None
+            self._committer, lambda: self._tasks, self._leases, holds if shared else None, concurrency_limit
         )
         self._runs = Watch()
         self._logs = Watch()
@@ -179,13 +189,7 @@ class Engine:
         ctx.tasks = TaskTable(None, manifest)
         ctx.crash_points("activate")
         schedules.register(ctx, manifest, self.environment.type, first=self._tasks.version is None)
-        for queue in manifest["queues"]:
-            ctx.tx.put_queue(wire.queue_name(queue["name"]), queue.get("concurrency_limit"), ctx.now)
-        for task in manifest["tasks"]:
-            own = task.get("queue")
-            if own is None or "concurrency_limit" in own:
-                limit = own.get("concurrency_limit") if own else None
-                ctx.tx.put_queue(ctx.tasks.queue_of(task), limit, ctx.now)
+        queues.register(ctx, manifest)
 
     # -- workers -----------------------------------------------------------------------------------
 
@@ -335,7 +339,7 @@ class Engine:
     async def update_metadata(self, run_id: str, body: dict[str, Any]) -> dict[str, Any]:
         return await self._do(lambda ctx: answers.update_metadata(ctx, run_id, body))
 
-    # -- tokens, schedules, tasks, logs ----------------------------------------------------------------
+    # -- tokens, schedules -----------------------------------------------------------------------------
 
     async def create_token(
         self,
@@ -393,6 +397,29 @@ class Engine:
     def scheduled_tasks(self) -> list[str]:
         """The tasks of the current version that schedules can run."""
         return self._tasks.scheduled_ids
+
+    # -- queues ----------------------------------------------------------------------------------------
+
+    async def list_queues(self, *, page: int, per_page: int) -> QueuePage:
+        """List queues by name; `page` counts from 1."""
+        return await self._read(lambda ctx: queues.page(ctx, page, per_page, self._limit))
+
+    async def retrieve_queue(self, name: str) -> QueueDetail:
+        """Look at a queue, given by name or id. Raises NoSuchRunError; so do the calls that change one."""
+        return await self._read(lambda ctx: queues.detail(ctx, name))
+
+    async def pause_queue(self, name: str, *, paused: bool = True) -> QueueDetail:
+        """Give out no more runs of a queue, or some again; what executes goes on."""
+        return await self._do(lambda ctx: queues.pause(ctx, name, paused))
+
+    async def override_queue_limit(self, name: str, limit: int | None) -> QueueDetail:
+        """Let another limit count than the declared one, in later versions too; None: the declared one again.
+
+        Raises InvalidOptionError.
+        """
+        return await self._do(lambda ctx: queues.override(ctx, name, limit))
+
+    # -- tasks, logs -----------------------------------------------------------------------------------
 
     def list_tasks(self) -> list[TaskInfo]:
         return list(self._tasks)
@@ -466,6 +493,8 @@ class Engine:
             self._arm(effects.due_at)
         if effects.pump:
             self._dispatcher.pump()
+        if effects.pump_soon:
+            self._dispatcher.pump_soon()
 
     def _tell_listeners(self, event: RunEvent) -> None:
         for listener in self._listeners:

@@ -310,6 +310,53 @@ class ScheduleOptions:
 
 
 @dataclass(slots=True)
+class Queue:
+    """A queue, as stored.
+
+    `concurrency_limit`: the declared one, None for no limit. `override_limit` counts in its place, until it
+    is reset. `paused_at`: since when nothing is given out.
+    """
+
+    name: str
+    concurrency_limit: int | None
+    updated_at: int
+    override_limit: int | None = None
+    overridden_at: int | None = None
+    paused_at: int | None = None
+
+    @property
+    def limit(self) -> int | None:
+        """How many of its runs may execute, for each concurrency key."""
+        return self.concurrency_limit if self.override_limit is None else self.override_limit
+
+
+@dataclass(slots=True)
+class Load:
+    """How many runs of a queue, or of all, execute and how many could if they had a slot."""
+
+    running: int = 0
+    queued: int = 0
+
+
+@dataclass(slots=True)
+class QueueDetail:
+    """A queue with its load, as `queues.retrieve` shows it."""
+
+    queue: Queue
+    load: Load
+
+
+@dataclass(slots=True)
+class QueuePage:
+    """A page of queues by name; `count` is that of all. `total` and `limit` are those of the environment."""
+
+    items: list[QueueDetail]
+    count: int
+    total: Load
+    limit: int | None
+
+
+@dataclass(slots=True)
 class RunFilter:
     """What `runs.list` can filter by; empty means all. `status` holds API names, times are inclusive."""
 

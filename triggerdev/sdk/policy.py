@@ -2,6 +2,7 @@
 
 import math
 import random
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypedDict
@@ -22,6 +23,10 @@ class OutOfMemoryMapping(TypedDict):
     """What happens when memory runs out: one more try on a larger `machine` (a preset)."""
 
     machine: "str | machines.MachineMapping | machines.Machine"
+
+
+MAX_QUEUE_NAME = 128
+_QUEUE_CHARACTER = re.compile(r"[A-Za-z0-9_/-]")
 
 
 @dataclass(frozen=True)
@@ -128,13 +133,24 @@ class Queue:
     name: str
     concurrency_limit: int | None = None
 
+    def __post_init__(self) -> None:
+        name: Any = self.name
+        is_name = isinstance(name, str) and (not name.isascii() or _QUEUE_CHARACTER.search(name))
+        if not is_name or len(name) > MAX_QUEUE_NAME:
+            raise TaskDefinitionError(
+                f"queue name {name!r:.60}: use letters, digits, _, -, /; at most {MAX_QUEUE_NAME} characters."
+            )
+
     def info(self) -> QueueInfo:
         """Give the queue as the worker protocol carries it."""
         return {"name": self.name, "concurrency_limit": self.concurrency_limit}
 
 
 def queue(name: str, *, concurrency_limit: int | None = None) -> Queue:
-    """Define a queue that tasks share. Raises TaskDefinitionError for a limit below 1."""
+    """Define a queue that tasks share.
+
+    Raises TaskDefinitionError for a limit below 1, or a name without a letter or digit.
+    """
     made = Queue(name, _limit(concurrency_limit))
     registry.current().queues[name] = made
     return made
@@ -154,7 +170,7 @@ def as_queue(value: "str | Mapping[str, Any] | Queue | None", default_name: str 
     if unknown or not name:
         problem = f"unknown option {min(unknown)!r}" if unknown else "no name"
         raise TaskDefinitionError(f"queue={value!r}: {problem}; use name and concurrency_limit.")
-    return Queue(str(name), _limit(options.get("concurrency_limit")))
+    return Queue(name, _limit(options.get("concurrency_limit")))
 
 
 def _limit(value: Any) -> int | None:

@@ -19,6 +19,7 @@ from triggerdev.server.routes import (
     batches,
     meta,
     packets,
+    queues,
     realtime,
     run_actions,
     run_events,
@@ -41,13 +42,15 @@ _DESCRIPTION = (
 )
 # In the order of traffic: routes are matched from the first to the last.
 ROUTERS = (
-    *(trigger, runs, realtime, batches, run_events, run_actions, waitpoints, schedules, auth, packets, meta),
+    *(trigger, runs, realtime, batches, run_events, run_actions, waitpoints, schedules, queues),
+    *(auth, packets, meta),
 )
 _NOT_FOUND = (
     ("/realtime/v1/runs/", "Run not found"),
     ("/realtime/v1/batches/", "Batch not found"),
     ("/api/v1/waitpoints/", "Waitpoint not found"),
     ("/api/v1/schedules/", "Schedule not found"),
+    ("/api/v1/queues/", "Queue not found"),
     ("/api/v1/idempotencyKeys/", "Idempotency key not found"),
     ("/api/v3/batches/", "Batch not found"),
     ("/api/v2/batches/", "Batch not found"),

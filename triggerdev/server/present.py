@@ -3,9 +3,9 @@
 from typing import Any
 
 from triggerdev import _durations, _json
-from triggerdev.engine.commands import schedule_calls
+from triggerdev.engine.commands import queues, schedule_calls
 from triggerdev.engine.cron import describe
-from triggerdev.engine.model import Batch, Run, RunDetail, Schedule, Status, Token
+from triggerdev.engine.model import Batch, Load, QueueDetail, Run, RunDetail, Schedule, Status, Token
 from triggerdev.engine.model import Environment as Env
 from triggerdev.protocol import DEFAULT_MACHINE, ErrorInfo, TaskInfo
 from triggerdev.server.payloads import plain_json
@@ -253,6 +253,31 @@ def _run_schedule(found: Schedule) -> Json:
 def schedule(found: Schedule, env: Env) -> Json:
     """A schedule; the nullable fields are null where a run would leave them out."""
     return {**schedule_calls.describe(found), "environments": [{"id": env.id, "type": env.type}]}
+
+
+def load(found: Load) -> Json:
+    return {"running": found.running, "queued": found.queued}
+
+
+def queue(found: QueueDetail) -> Json:
+    """A queue; that of a task has the task's id for its name."""
+    stored = found.queue
+    overridden = stored.override_limit is not None
+    return {
+        "id": queues.id_of(stored.name),
+        "name": stored.name.removeprefix("task/"),
+        "type": "task" if stored.name.startswith("task/") else "custom",
+        **load(found.load),
+        "paused": stored.paused_at is not None,
+        "concurrencyLimit": stored.limit,
+        "concurrency": {
+            "current": stored.limit,
+            "base": stored.concurrency_limit,
+            "override": stored.override_limit,
+            "overriddenAt": iso(stored.overridden_at) if overridden and stored.overridden_at else None,
+            "overriddenBy": None,
+        },
+    }
 
 
 def task(found: TaskInfo) -> Json:

@@ -15,11 +15,19 @@ _OUT_OF_MEMORY: ErrorInfo = {"type": "INTERNAL_ERROR", "code": "TASK_PROCESS_OOM
 _TIMED_OUT: ErrorInfo = {"type": "INTERNAL_ERROR", "code": "MAX_DURATION_EXCEEDED"}
 
 
-def claim(ctx: Context, worker: str, capacities: Sequence[Capacity]) -> int:
-    """Give a worker the best runs that it has room for; returns how many."""
-    runs = ctx.adopt(ctx.tx.ready_runs(capacities))
+def claim(ctx: Context, worker: str, capacities: Sequence[Capacity], limit: int | None = None) -> int:
+    """Give a worker the runs whose turn it is, as far as it has room; returns how many.
+
+    `limit`: how many runs may execute at the same time in all queues together, wherever that is.
+    """
+    ready = ctx.tx.ready_runs(capacities, limit)
+    runs = ctx.adopt(ready.runs)
     for run in runs:
         _claim_one(ctx, run, worker)
+    if runs:  # lanes in the order of their last turns
+        lanes = dict.fromkeys((run.queue, run.concurrency_key or "") for run in reversed(runs))
+        ctx.tx.serve(list(reversed(lanes)), ctx.now)
+    ctx.effects.pump_soon = ctx.effects.pump_soon or ready.is_cut
     return len(runs)
 
 

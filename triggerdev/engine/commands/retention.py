@@ -16,9 +16,12 @@ MOST = 200  # rows of a step; log lines and spans count as such, items of a batc
 _LOCK = "retention"
 _START = (-1, "")
 
-Stage = Literal["requests", "logs", "spans", "runs", "batches", "tokens"]
+_LANE_MS = 86_400_000  # without a turn for a day, a lane counts as one that never had one
+
+Stage = Literal["requests", "lanes", "logs", "spans", "runs", "batches", "tokens"]
 _NEXT: dict[Stage, Stage] = {
-    "requests": "logs",
+    "requests": "lanes",
+    "lanes": "logs",
     "logs": "spans",
     "spans": "runs",
     "runs": "batches",
@@ -52,6 +55,8 @@ def step(ctx: Context, keep: Retention, at: Position, limit: int = MOST) -> Posi
         return None
     if at.stage == "requests":
         return _lines(at, ctx.tx.delete_expired_requests(ctx.now, limit))
+    if at.stage == "lanes":
+        return _lines(at, ctx.tx.delete_idle_lanes(ctx.now - _LANE_MS, limit))
     if at.stage == "logs" or at.stage == "spans":
         delete = ctx.tx.delete_old_logs if at.stage == "logs" else ctx.tx.delete_old_spans
         return _lines(at, 0 if keep.logs_ms is None else delete(ctx.now - keep.logs_ms, limit))

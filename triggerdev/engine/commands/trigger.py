@@ -179,6 +179,8 @@ def _queue(ctx: Context, task: TaskInfo, options: TriggerOptions) -> str:
     name = options.queue or ctx.tasks.queue_of(task)
     if options.queue_limit is not None:
         ctx.tx.put_queue(name, options.queue_limit, ctx.now)
+    elif options.queue is not None:  # perhaps one that no task declares
+        ctx.add_queue(name)
     return name
 
 

@@ -22,9 +22,10 @@ from triggerdev.engine.model import (
     TokenFilter,
 )
 from triggerdev.engine.store import memory_queries as queries
+from triggerdev.engine.store.memory_queues import MemoryQueues
 from triggerdev.engine.store.memory_retention import MemoryRetention
 from triggerdev.engine.store.memory_tables import BatchRow, Tables, Unit, frozen, thawed
-from triggerdev.engine.store.protocol import Capacity, IdempotencyRow, OpRow, Tx
+from triggerdev.engine.store.protocol import IdempotencyRow, OpRow, Tx
 
 
 class MemoryStore:
@@ -64,7 +65,7 @@ class MemoryStore:
         self._is_open = False
 
 
-class MemoryTx(MemoryRetention):
+class MemoryTx(MemoryQueues, MemoryRetention):
     """One transaction; implements `store.protocol.Tx`."""
 
     def __init__(self, unit: Unit) -> None:
@@ -104,9 +105,6 @@ class MemoryTx(MemoryRetention):
                 kept = table[run.id] = frozen(known)
                 kept.payload, kept.payload_type = run.payload, run.payload_type
                 kept.max_attempts, kept.max_duration_ms = run.max_attempts, run.max_duration_ms
-
-    def ready_runs(self, capacities: Sequence[Capacity]) -> list[Run]:
-        return list(map(thawed, queries.ready_runs(self._now, capacities)))
 
     def due_runs(self, now: int, limit: int) -> list[Run]:
         due = [run for run in self._now.runs.values() if run.due_at is not None and run.due_at <= now]
@@ -257,7 +255,7 @@ class MemoryTx(MemoryRetention):
         stale.sort(key=lambda batch: (batch.created_at, batch.id))
         return list(map(thawed, stale[:100]))
 
-    # -- idempotency keys, queues, workers, counters -----------------------------------------------
+    # -- idempotency keys, workers, counters -------------------------------------------------------
 
     def get_keys(self, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], IdempotencyRow]:
         known = self._now.keys
@@ -265,9 +263,6 @@ class MemoryTx(MemoryRetention):
 
     def put_keys(self, rows: Sequence[IdempotencyRow]) -> None:
         self._unit.change("keys").update({(row.task, row.key): frozen(row) for row in rows})
-
-    def put_queue(self, name: str, limit: int | None, now: int) -> None:
-        self._unit.change("queues")[name] = limit
 
     def leave_worker(self, worker: str | None) -> None:
         table = self._unit.change("runs")

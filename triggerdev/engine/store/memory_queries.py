@@ -1,46 +1,13 @@
-"""What the store in memory is asked that needs more than a line: what to claim, filters, pages, due times."""
+"""What the store in memory is asked that needs more than a line: filters, pages, due times."""
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from triggerdev.engine.model import Run, RunFilter, Schedule, Status, Token, TokenFilter
 from triggerdev.engine.store.memory_tables import Tables
-from triggerdev.engine.store.protocol import Capacity
 
 T = TypeVar("T")
 _PUBLIC_NAMES = frozenset(status.public_name for status in Status)
-
-
-def ready_runs(tables: Tables, capacities: Sequence[Capacity]) -> list[Run]:
-    """Choose for each capacity the runs of the lowest scores whose queue and key have a slot left."""
-    ready = sorted((run for run in tables.runs.values() if run.ready), key=lambda run: (run.score, run.seq))
-    slots = {group: free_slots(tables, *group) for group in {_group(run) for run in ready}}
-    chosen: dict[str, Run] = {}
-    for capacity in capacities:
-        free = capacity.free
-        for run in ready:
-            is_wanted = run.task in capacity.tasks and run.id not in chosen
-            if is_wanted and free > 0 and slots[_group(run)] > 0:
-                chosen[run.id] = run
-                slots[_group(run)] -= 1
-                free -= 1
-    return list(chosen.values())
-
-
-def _group(run: Run) -> tuple[str, str | None]:
-    return run.queue, run.concurrency_key
-
-
-def free_slots(tables: Tables, queue: str, key: str | None) -> float:
-    """Count how many more runs of a queue and concurrency key may execute."""
-    limit = tables.queues.get(queue)
-    if limit is None:
-        return math.inf
-    executing = [
-        run for run in tables.runs.values() if run.status is Status.EXECUTING and _group(run) == (queue, key)
-    ]
-    return limit - len(executing)
 
 
 def matches(run: Run, where: RunFilter) -> bool:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 from triggerdev import _json
-from triggerdev.engine.model import Batch, LogEntry, Run, Schedule, Span, Token
-from triggerdev.engine.store.protocol import IdempotencyRow, OpRow
+from triggerdev.engine.model import Batch, LogEntry, Queue, Run, Schedule, Span, Token
+from triggerdev.engine.store.protocol import IdempotencyRow, Lane, OpRow
 
 Row = TypeVar("Row")
 OpKey = tuple[str, int, str]  # run, attempt, operation
@@ -29,7 +29,7 @@ class Tables:
     """Everything that is stored. Rows are replaced, never changed, so a copy of the dicts is a snapshot.
 
     `fresh`: operations that were completed after their record was made. `watchers`: how often a
-    batch counts a run that is not its own, by (run, batch).
+    batch counts a run that is not its own, by (run, batch). `lanes`: their last turns, and when these were.
     """
 
     runs: dict[str, Run] = field(default_factory=dict)
@@ -38,7 +38,8 @@ class Tables:
     batches: dict[str, BatchRow] = field(default_factory=dict)
     watchers: dict[tuple[str, str], int] = field(default_factory=dict)
     keys: dict[tuple[str, str], IdempotencyRow] = field(default_factory=dict)
-    queues: dict[str, int | None] = field(default_factory=dict)
+    queues: dict[str, Queue] = field(default_factory=dict)
+    lanes: dict[Lane, tuple[int, int]] = field(default_factory=dict)
     workers: dict[str, int] = field(default_factory=dict)
     counters: dict[str, int] = field(default_factory=dict)
     tokens: dict[str, Token] = field(default_factory=dict)

@@ -47,6 +47,9 @@ class PostgresRetention:
     def delete_expired_requests(self, now: int, limit: int) -> int:
         return self._count("delete_expired_requests", now, limit)
 
+    def delete_idle_lanes(self, before: int, limit: int) -> int:
+        return self._count("delete_idle_lanes", before, limit)
+
     def _count(self, name: str, *values: Any) -> int:
         count = self._db.execute(self.sql[name], values).rowcount
         self.wrote = self.wrote or count > 0

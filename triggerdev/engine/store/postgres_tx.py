@@ -18,11 +18,12 @@ from triggerdev.engine.model import (
     Token,
     TokenFilter,
 )
-from triggerdev.engine.store import postgres_claiming, sqlfile
 from triggerdev.engine.store import postgres_rows as convert
+from triggerdev.engine.store import sqlfile
 from triggerdev.engine.store.postgres_connection import Connection, LostRaceError
+from triggerdev.engine.store.postgres_queues import PostgresQueues
 from triggerdev.engine.store.postgres_retention import PostgresRetention
-from triggerdev.engine.store.protocol import Capacity, IdempotencyRow, OpRow
+from triggerdev.engine.store.protocol import IdempotencyRow, OpRow
 from triggerdev.protocol import Message
 
 _FINAL = sorted(FINAL)
@@ -34,7 +35,7 @@ for _status in Status:
 Row = tuple[Any, ...]
 
 
-class PostgresTx(PostgresRetention):
+class PostgresTx(PostgresQueues, PostgresRetention):
     """Reads of single rows lock them if `locks`. `wrote` tells whether there is anything to commit."""
 
     sql: Mapping[str, str] = sqlfile.load("postgres")
@@ -85,13 +86,6 @@ class PostgresTx(PostgresRetention):
     def update_inputs(self, runs: Sequence[Run]) -> None:
         """Write payload and limits anew, which `update_runs` leaves as they are."""
         self._many("update_input", map(convert.changed_input, runs))
-
-    def ready_runs(self, capacities: Sequence[Capacity]) -> list[Run]:
-        """Take the best claimable runs within each capacity and each queue's limit, lowest score first.
-
-        A limited queue from which another server claims at this moment is passed over.
-        """
-        return postgres_claiming.ready_runs(self, capacities)
 
     def due_runs(self, now: int, limit: int) -> list[Run]:
         return self._runs("due_runs", now, limit)
@@ -209,7 +203,7 @@ class PostgresTx(PostgresRetention):
     def stale_batches(self, created_before: int) -> list[Batch]:
         return list(map(convert.batch, self.rows("stale_batches", created_before)))
 
-    # -- idempotency keys, queues, workers, counters -----------------------------------------------
+    # -- idempotency keys, workers, counters -------------------------------------------------------
 
     def get_keys(self, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], IdempotencyRow]:
         stored = {(task, _stored_key(key)): (task, key) for task, key in pairs}
@@ -232,9 +226,6 @@ class PostgresTx(PostgresRetention):
             raise LostRaceError("an idempotency key was taken by another server")
         for row in rows:
             seen[row.task, row.key] = row.run_id
-
-    def put_queue(self, name: str, limit: int | None, now: int) -> None:
-        self._write("put_queue", name, limit, now)
 
     def leave_worker(self, worker: str | None) -> None:
         """Note that no run is parked at a worker any more (None: at any)."""
@@ -371,13 +362,9 @@ class PostgresTx(PostgresRetention):
         self.wrote = self.wrote or bool(found)
         return [(worker, _json.loads(text)) for worker, text in found]
 
-    def lock_label(self, kind: str, name: str) -> str:
-        """Name an advisory lock; those of other schemas in the database have other names."""
-        return f"{self._schema}/{kind}/{name}"
-
     def _lock_name(self, kind: str, name: str) -> None:
         if self._locks:
-            self.rows("lock_name", self.lock_label(kind, name))
+            self.rows("lock_name", self._lock_label(kind, name))
 
 
 def _json_texts(values: Sequence[str]) -> list[str] | None:

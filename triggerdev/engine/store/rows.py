@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from triggerdev import _json
-from triggerdev.engine.model import Batch, LogEntry, Run, Schedule, Span, Status, Token
+from triggerdev.engine.model import Batch, LogEntry, Queue, Run, Schedule, Span, Status, Token
 from triggerdev.engine.store.protocol import OpRow
 
 T = TypeVar("T")
@@ -158,6 +158,11 @@ def run(row: tuple[Any, ...]) -> Run:
     values[_RUN_TAGS] = _json.loads(values[_RUN_TAGS]) if values[_RUN_TAGS] is not None else []
     values[_RUN_CK] = values[_RUN_CK] or None
     return Run(*values)
+
+
+def changed_queue(q: Queue) -> tuple[Any, ...]:
+    """Bind `update_queue`."""
+    return (q.concurrency_limit, q.updated_at, q.override_limit, q.overridden_at, q.paused_at, q.name)
 
 
 def new_op(op: OpRow) -> tuple[Any, ...]:

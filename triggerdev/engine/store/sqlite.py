@@ -1,7 +1,6 @@
 """The embedded store: SQLite in WAL mode with synchronous=FULL, one writer, one reader."""
 
 import contextlib
-import math
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -21,10 +20,11 @@ from triggerdev.engine.model import (
     Token,
     TokenFilter,
 )
-from triggerdev.engine.store import claiming, filelock, sqlfile
+from triggerdev.engine.store import filelock, sqlfile
 from triggerdev.engine.store import rows as convert
 from triggerdev.engine.store import sqlite_opening as opening
-from triggerdev.engine.store.protocol import Capacity, IdempotencyRow, OpRow, Tx
+from triggerdev.engine.store.protocol import IdempotencyRow, OpRow, Tx
+from triggerdev.engine.store.sqlite_queues import SqliteQueues
 from triggerdev.engine.store.sqlite_retention import SqliteRetention
 
 _FINAL = _json.dumps(sorted(FINAL))
@@ -109,7 +109,7 @@ def _roll_back(connection: sqlite3.Connection) -> None:
             connection.execute("ROLLBACK")
 
 
-class SqliteTx(SqliteRetention):
+class SqliteTx(SqliteQueues, SqliteRetention):
     """One transaction on a connection; implements `store.protocol.Tx`."""
 
     _sql = sqlfile.load("sqlite")
@@ -142,24 +142,6 @@ class SqliteTx(SqliteRetention):
     def update_inputs(self, runs: Sequence[Run]) -> None:
         """Write payload and limits anew, which `update_runs` leaves as they are."""
         self._many("update_input", map(convert.changed_input, runs))
-
-    def ready_runs(self, capacities: Sequence[Capacity]) -> list[Run]:
-        """Take the best claimable runs within each capacity and each queue's limit, lowest score first."""
-        return claiming.ready_runs(self, capacities, self._run("ready_groups").fetchall())
-
-    def ready_of_group(
-        self, queue: str, key: str, after: tuple[int, int], tasks: str, count: int
-    ) -> list[Run]:
-        """List claimable runs of one queue and key behind a (score, seq), best first."""
-        return list(map(convert.run, self._run("ready_of_group", queue, key, *after, tasks, count)))
-
-    def free_slots(self, queue: str, key: str) -> float:
-        """Count how many more runs of a queue and key may execute."""
-        row = self._run("queue_limit", queue).fetchone()
-        if row is None or row[0] is None:
-            return math.inf
-        executing: int = self._run("count_executing", queue, key).fetchone()[0]
-        return float(row[0] - executing)
 
     def due_runs(self, now: int, limit: int) -> list[Run]:
         return list(map(convert.run, self._run("due_runs", now, limit)))
@@ -276,7 +258,7 @@ class SqliteTx(SqliteRetention):
     def stale_batches(self, created_before: int) -> list[Batch]:
         return list(map(convert.batch, self._run("stale_batches", created_before)))
 
-    # -- idempotency keys, queues, workers, counters -----------------------------------------------
+    # -- idempotency keys, workers, counters -------------------------------------------------------
 
     def get_keys(self, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], IdempotencyRow]:
         rows = (self._run("get_key", task, key).fetchone() for task, key in pairs)
@@ -284,9 +266,6 @@ class SqliteTx(SqliteRetention):
 
     def put_keys(self, rows: Sequence[IdempotencyRow]) -> None:
         self._many("put_key", ((row.task, row.key, row.run_id, row.expires_at) for row in rows))
-
-    def put_queue(self, name: str, limit: int | None, now: int) -> None:
-        self._run("put_queue", name, limit, now)
 
     def leave_worker(self, worker: str | None) -> None:
         """Note that no run is parked at a worker any more (None: at any)."""

@@ -49,5 +49,8 @@ class SqliteRetention:
     def delete_expired_requests(self, now: int, limit: int) -> int:
         return self._count("delete_expired_requests", now, limit)
 
+    def delete_idle_lanes(self, before: int, limit: int) -> int:
+        return self._count("delete_idle_lanes", before, limit)
+
     def _count(self, name: str, *values: Any) -> int:
         return self._db.execute(self._sql[name], values).rowcount

@@ -37,34 +37,65 @@ SELECT * FROM runs WHERE id = ANY(%s::text[])
 -- name: get_runs_locked
 {get_runs} ORDER BY id FOR UPDATE
 
--- name: ready_groups
--- The (queue, concurrency key) pairs that have claimable runs, each with the score of its first run, found by
--- skipping along the index.
+-- name: ready_heads
+-- The first claimable run of each task in each lane whose queue is not paused, found by skipping along the index.
 WITH RECURSIVE heads AS (
-  (SELECT score, seq, queue, concurrency_key FROM runs
-   WHERE ready ORDER BY queue, concurrency_key, score, seq LIMIT 1)
+  (SELECT queue, concurrency_key, task, score, seq FROM runs
+   WHERE ready ORDER BY queue, concurrency_key, task, score, seq LIMIT 1)
   UNION ALL
   SELECT n.* FROM heads h CROSS JOIN LATERAL (
-    SELECT score, seq, queue, concurrency_key FROM runs
-    WHERE ready AND (queue, concurrency_key) > (h.queue, h.concurrency_key)
-    ORDER BY queue, concurrency_key, score, seq LIMIT 1) n
+    SELECT queue, concurrency_key, task, score, seq FROM runs
+    WHERE ready AND (queue, concurrency_key, task) > (h.queue, h.concurrency_key, h.task)
+    ORDER BY queue, concurrency_key, task, score, seq LIMIT 1) n
 )
-SELECT score, seq, queue, concurrency_key FROM heads
-
--- name: queue_limits
-SELECT name, concurrency_limit FROM queues WHERE name = ANY(%s::text[]) AND concurrency_limit IS NOT NULL
-
--- name: lock_queue
--- Not waiting, so that servers that claim from several limited queues cannot wait for each other in a circle.
-SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))
+SELECT h.*, coalesce(l.turn, 0), coalesce(q.override_limit, q.concurrency_limit)
+FROM heads h
+LEFT JOIN queues q ON q.name = h.queue
+LEFT JOIN lanes l ON l.queue = h.queue AND l.concurrency_key = h.concurrency_key
+WHERE q.paused_at IS NULL
 
 -- name: count_executing
-SELECT count(*) FROM runs WHERE status = 'EXECUTING' AND queue = %s AND concurrency_key = %s
+SELECT queue, concurrency_key, count(*) FROM runs WHERE status = 'EXECUTING' GROUP BY queue, concurrency_key
 
--- name: ready_of_group
-SELECT * FROM runs
-WHERE ready AND queue = %s AND concurrency_key = %s AND (score, seq) > (%s, %s) AND task = ANY(%s::text[])
-ORDER BY queue, concurrency_key, score, seq LIMIT %s FOR UPDATE SKIP LOCKED
+-- name: count_executing_of
+SELECT queue, concurrency_key, count(*) FROM runs WHERE status = 'EXECUTING' AND queue = ANY(%s::text[])
+GROUP BY queue, concurrency_key
+
+-- name: try_locks
+-- Not waiting, so that servers that claim from several limited queues cannot wait for each other in a circle.
+SELECT name FROM unnest(%s::text[], %s::text[]) AS wanted (name, label)
+WHERE pg_try_advisory_xact_lock(hashtextextended(label, 0))
+
+-- name: ready_of_parts
+-- `n` says for which of the wants a run is.
+SELECT w.n - 1, r.*
+FROM unnest(%s::text[], %s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::integer[])
+  WITH ORDINALITY AS w (queue, key, task, score, seq, most, n)
+CROSS JOIN LATERAL (
+  SELECT * FROM runs
+  WHERE ready AND queue = w.queue AND concurrency_key = w.key AND task = w.task AND (score, seq) > (w.score, w.seq)
+  ORDER BY queue, concurrency_key, task, score, seq LIMIT w.most FOR UPDATE SKIP LOCKED) r
+ORDER BY w.n, r.score, r.seq
+
+-- name: serve
+-- A lane that another server gives a turn at this moment is left to that one; nobody waits.
+WITH turn AS (SELECT nextval('turns') AS base),
+served AS (
+  SELECT s.queue, s.key, turn.base + s.n AS turn FROM turn,
+    unnest(%s::text[], %s::text[]) WITH ORDINALITY AS s (queue, key, n)
+),
+free AS (
+  SELECT l.queue, l.concurrency_key, s.turn
+  FROM lanes l JOIN served s ON s.queue = l.queue AND s.key = l.concurrency_key FOR UPDATE OF l SKIP LOCKED
+),
+changed AS (
+  UPDATE lanes l SET turn = free.turn, served_at = %s FROM free
+  WHERE l.queue = free.queue AND l.concurrency_key = free.concurrency_key
+)
+INSERT INTO lanes SELECT queue, key, turn, %s FROM served
+WHERE NOT EXISTS (SELECT 1 FROM lanes l WHERE l.queue = served.queue AND l.concurrency_key = served.key)
+ORDER BY queue, key
+ON CONFLICT DO NOTHING
 
 -- name: due_runs
 SELECT * FROM runs WHERE due_at <= %s ORDER BY due_at, seq LIMIT %s FOR UPDATE SKIP LOCKED
@@ -184,9 +215,34 @@ ON CONFLICT (task, key) DO UPDATE SET run_id = excluded.run_id, expires_at = exc
 WHERE k.run_id = %s
 
 -- name: put_queue
-INSERT INTO queues AS q VALUES (%s, %s, %s)
+INSERT INTO queues AS q (name, concurrency_limit, updated_at) VALUES (%s, %s, %s)
 ON CONFLICT (name) DO UPDATE SET concurrency_limit = excluded.concurrency_limit, updated_at = excluded.updated_at
 WHERE q.concurrency_limit IS DISTINCT FROM excluded.concurrency_limit
+
+-- name: add_queues
+INSERT INTO queues (name, updated_at) SELECT name, %s FROM unnest(%s::text[]) AS new (name) ORDER BY name
+ON CONFLICT DO NOTHING
+
+-- name: get_queue
+SELECT * FROM queues WHERE name = %s
+
+-- name: get_queue_locked
+{get_queue} FOR UPDATE
+
+-- name: update_queue
+UPDATE queues SET concurrency_limit = %s, updated_at = %s, override_limit = %s, overridden_at = %s, paused_at = %s
+WHERE name = %s
+
+-- name: queue_names
+SELECT name FROM queues ORDER BY name
+
+-- name: queue_loads
+SELECT name, (SELECT count(*) FROM runs WHERE status = 'EXECUTING' AND queue = name),
+  (SELECT count(*) FROM runs WHERE ready AND queue = name)
+FROM unnest(%s::text[]) AS asked (name)
+
+-- name: total_load
+SELECT (SELECT count(*) FROM runs WHERE status = 'EXECUTING'), (SELECT count(*) FROM runs WHERE ready)
 
 -- name: leave_worker
 UPDATE runs SET worker = NULL

@@ -79,3 +79,7 @@ DELETE FROM spans WHERE seq IN (SELECT seq FROM spans ORDER BY seq LIMIT %s) AND
 -- name: delete_expired_requests
 DELETE FROM idempotency_keys WHERE task = '' AND key IN (
   SELECT key FROM idempotency_keys WHERE task = '' AND expires_at <= %s ORDER BY expires_at, key LIMIT %s)
+
+-- name: delete_idle_lanes
+DELETE FROM lanes WHERE (queue, concurrency_key) IN (
+  SELECT queue, concurrency_key FROM lanes WHERE served_at < %s ORDER BY served_at LIMIT %s FOR UPDATE SKIP LOCKED)

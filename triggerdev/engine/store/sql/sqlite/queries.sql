@@ -25,36 +25,42 @@ SELECT * FROM runs WHERE id IN (SELECT value FROM json_each(?))
 -- name: get_run
 SELECT * FROM runs WHERE id = ?
 
--- name: ready_groups
--- The (queue, concurrency key) pairs that have claimable runs, each with the score of its first run, found by
--- skipping along the index.
-WITH RECURSIVE heads(score, seq, queue, ck) AS (
-  SELECT * FROM (SELECT score, seq, queue, concurrency_key FROM runs INDEXED BY runs_ready
-                 WHERE ready = 1 ORDER BY queue, concurrency_key, score, seq LIMIT 1)
+-- name: ready_heads
+-- The first claimable run of each task in each lane whose queue is not paused, found by skipping along the index.
+WITH RECURSIVE heads(queue, ck, task, score, seq) AS (
+  SELECT * FROM (SELECT queue, concurrency_key, task, score, seq FROM runs INDEXED BY runs_ready
+                 WHERE ready = 1 ORDER BY queue, concurrency_key, task, score, seq LIMIT 1)
   UNION ALL
-  SELECT r.score, r.seq, r.queue, r.concurrency_key FROM heads, runs r
+  SELECT r.queue, r.concurrency_key, r.task, r.score, r.seq FROM heads, runs r
   WHERE r.rowid = coalesce(
     (SELECT n.rowid FROM runs n INDEXED BY runs_ready
+     WHERE n.ready = 1 AND n.queue = heads.queue AND n.concurrency_key = heads.ck AND n.task > heads.task
+     ORDER BY n.task, n.score, n.seq LIMIT 1),
+    (SELECT n.rowid FROM runs n INDEXED BY runs_ready
      WHERE n.ready = 1 AND n.queue = heads.queue AND n.concurrency_key > heads.ck
-     ORDER BY n.concurrency_key, n.score, n.seq LIMIT 1),
+     ORDER BY n.concurrency_key, n.task, n.score, n.seq LIMIT 1),
     (SELECT n.rowid FROM runs n INDEXED BY runs_ready
      WHERE n.ready = 1 AND n.queue > heads.queue
-     ORDER BY n.queue, n.concurrency_key, n.score, n.seq LIMIT 1))
+     ORDER BY n.queue, n.concurrency_key, n.task, n.score, n.seq LIMIT 1))
 )
-SELECT score, seq, queue, ck FROM heads
-
--- name: queue_limit
-SELECT concurrency_limit FROM queues WHERE name = ?
+SELECT heads.*, coalesce(l.turn, 0), coalesce(q.override_limit, q.concurrency_limit)
+FROM heads
+LEFT JOIN queues q ON q.name = heads.queue
+LEFT JOIN lanes l ON l.queue = heads.queue AND l.concurrency_key = heads.ck
+WHERE q.paused_at IS NULL
 
 -- name: count_executing
-SELECT count(*) FROM runs INDEXED BY runs_executing
-WHERE status = 'EXECUTING' AND queue = ? AND concurrency_key = ?
+SELECT queue, concurrency_key, count(*) FROM runs INDEXED BY runs_executing
+WHERE status = 'EXECUTING' GROUP BY queue, concurrency_key
 
--- name: ready_of_group
+-- name: ready_of_part
 SELECT * FROM runs INDEXED BY runs_ready
-WHERE ready = 1 AND queue = ? AND concurrency_key = ? AND (score, seq) > (?, ?)
-  AND task IN (SELECT value FROM json_each(?))
+WHERE ready = 1 AND queue = ? AND concurrency_key = ? AND task = ? AND (score, seq) > (?, ?)
 ORDER BY score, seq LIMIT ?
+
+-- name: serve
+INSERT INTO lanes VALUES (?, ?, (SELECT coalesce(max(turn), 0) + 1 FROM lanes), ?)
+ON CONFLICT (queue, concurrency_key) DO UPDATE SET turn = excluded.turn, served_at = excluded.served_at
 
 -- name: due_runs
 SELECT * FROM runs WHERE due_at IS NOT NULL AND due_at <= ? ORDER BY due_at, seq LIMIT ?
@@ -167,8 +173,31 @@ INSERT INTO idempotency_keys VALUES (?, ?, ?, ?)
 ON CONFLICT (task, key) DO UPDATE SET run_id = excluded.run_id, expires_at = excluded.expires_at
 
 -- name: put_queue
-INSERT INTO queues VALUES (?, ?, ?)
+INSERT INTO queues (name, concurrency_limit, updated_at) VALUES (?, ?, ?)
 ON CONFLICT (name) DO UPDATE SET concurrency_limit = excluded.concurrency_limit, updated_at = excluded.updated_at
+WHERE concurrency_limit IS NOT excluded.concurrency_limit
+
+-- name: add_queue
+INSERT INTO queues (name, updated_at) VALUES (?, ?) ON CONFLICT DO NOTHING
+
+-- name: get_queue
+SELECT * FROM queues WHERE name = ?
+
+-- name: update_queue
+UPDATE queues SET concurrency_limit = ?, updated_at = ?, override_limit = ?, overridden_at = ?, paused_at = ?
+WHERE name = ?
+
+-- name: queue_names
+SELECT name FROM queues ORDER BY name
+
+-- name: queue_loads
+SELECT value, (SELECT count(*) FROM runs INDEXED BY runs_executing WHERE status = 'EXECUTING' AND queue = value),
+  (SELECT count(*) FROM runs INDEXED BY runs_ready WHERE ready = 1 AND queue = value)
+FROM json_each(?)
+
+-- name: total_load
+SELECT (SELECT count(*) FROM runs INDEXED BY runs_executing WHERE status = 'EXECUTING'),
+  (SELECT count(*) FROM runs INDEXED BY runs_ready WHERE ready = 1)
 
 -- name: leave_worker
 UPDATE runs INDEXED BY runs_parked SET worker = NULL

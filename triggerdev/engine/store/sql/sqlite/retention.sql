@@ -79,3 +79,7 @@ DELETE FROM spans WHERE seq IN (SELECT seq FROM spans ORDER BY seq LIMIT ?2) AND
 DELETE FROM idempotency_keys WHERE task = '' AND key IN (
   SELECT key FROM idempotency_keys INDEXED BY requests_expire
   WHERE task = '' AND expires_at <= ? ORDER BY expires_at, key LIMIT ?)
+
+-- name: delete_idle_lanes
+DELETE FROM lanes WHERE (queue, concurrency_key) IN (
+  SELECT queue, concurrency_key FROM lanes WHERE served_at < ? ORDER BY served_at LIMIT ?)
