@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from triggerdev.protocol import DEFAULT_MACHINE, MACHINES
+from triggerdev.protocol import DEFAULT_MACHINE, MACHINES, PriceTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,11 @@ class Prices:
 
 
 NO_PRICES = Prices()
+
+
+def read(table: PriceTable | None) -> Prices:
+    """Read what settings say."""
+    return NO_PRICES if table is None else Prices(table["per_run"], table["per_second"])
 
 
 def price_table(

@@ -51,6 +51,12 @@ def test_a_mistake_is_shown_with_a_caret_and_the_nearest_name(load: Load) -> Non
         ('dirs = ["../x"]', "2:9 expected a path inside the project, relative to the configuration's folder"),
         ('dirs = "x"', "2:8 expected a list, got a string"),
         ("dirs = []", "2:8 must not be empty"),
+        (
+            'telemetry.otlp.endpoint = "collector:4318"',
+            '2:27 expected a URL such as "https://otel.example.com"',
+        ),
+        ("telemetry.otlp.headers = 3", "2:26 expected a table, got a whole number"),
+        ("usage.cents_per_run = -1", "2:23 must be at least 0.0"),
         ("max_duration = 0", "2:16 a duration here must be longer than 0"),
         ("max_duration = true", '2:16 expected a duration: seconds, or text such as "5m" or "1h30m"'),
         ("ttl = -1", "2:7 a duration must be between 0 and 2147483647 seconds"),

@@ -257,7 +257,7 @@ async def test_time_spent_parked_is_no_compute_time(registry: Registry) -> None:
 
     engine = AsyncEngine(registry)
     engine.auto_resume = False
-    engine.start("sleepy", usage_ms=5000)
+    engine.start("sleepy", usage_ms=5000, usage_before=5000)
     park = await engine.until("park")
     await asyncio.get_running_loop().run_in_executor(None, _pass_time, 0.2)
     engine.resume()

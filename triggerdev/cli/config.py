@@ -148,7 +148,7 @@ def _leaves(loaded: "LoadedConfig") -> Iterator[tuple[str, Any]]:
         value: Any = values
         for part in path:
             value = value[part]
-        yield dotted(path), value
+        yield dotted(path), "(hidden)" if "headers" in path else value
 
 
 def _origin_text(loaded: "LoadedConfig", key: str) -> str:

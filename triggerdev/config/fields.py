@@ -4,7 +4,7 @@ import math
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, StringConstraints, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from triggerdev import _durations
@@ -70,6 +70,13 @@ def _inside_the_project(path: str) -> str:
     return path
 
 
+def _http_url(text: str) -> str:
+    scheme, _, rest = text.partition("://")
+    if scheme not in ("http", "https") or not rest or rest.startswith("/"):
+        raise PydanticCustomError("url", 'expected a URL such as "https://otel.example.com"')
+    return text.rstrip("/")
+
+
 def _visible(text: str) -> str:
     if not text or not text.isprintable() or " " in text:
         raise PydanticCustomError("visible", "expected text without spaces or control characters")
@@ -90,6 +97,8 @@ Reference = Annotated[str, AfterValidator(check_reference)]
 References = Annotated[list[Reference], BeforeValidator(_as_list), WithJsonSchema(_STRINGS_SCHEMA)]
 Text = Annotated[str, StringConstraints(min_length=1)]
 Word = Annotated[str, AfterValidator(_visible)]
+Url = Annotated[str, AfterValidator(_visible), AfterValidator(_http_url)]
+Price = Annotated[float, Field(ge=0, le=MAX_SECONDS, allow_inf_nan=False)]
 Paths = Annotated[list[Text], BeforeValidator(_as_list), WithJsonSchema(_STRINGS_SCHEMA)]
 ProjectPath = Annotated[str, AfterValidator(_inside_the_project)]
 VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]

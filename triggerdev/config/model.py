@@ -20,10 +20,12 @@ from triggerdev.config.fields import (
     Duration,
     Paths,
     PositiveDuration,
+    Price,
     ProjectPath,
     Reference,
     References,
     Text,
+    Url,
     VariableName,
     Word,
     check_reference,
@@ -140,9 +142,20 @@ class Plugin(Table):
 PluginItem = Annotated[Plugin, BeforeValidator(_use_alone)]
 
 
+class Otlp(Table):
+    """Where spans and log lines are sent, as OTLP over HTTP (package `triggerdev[otlp]`)."""
+
+    endpoint: Url | None = None
+    """Base URL of a collector: spans go to /v1/traces below it, lines to /v1/logs; without it, nowhere."""
+    headers: dict[Text, Text] = {}
+    """Sent with each request; secrets come in as "${NAME}"."""
+
+
 class Telemetry(Table):
     """OpenTelemetry: what is instrumented and where it is sent."""
 
+    otlp: Otlp = Otlp()
+    """Where spans and log lines are sent."""
     instrumentations: list[PluginItem] = []
     """Instrumentors, started in each worker process."""
     exporters: list[PluginItem] = []
@@ -151,6 +164,19 @@ class Telemetry(Table):
     """Log exporters."""
     resource: dict[str, str] = {}
     """Attributes of everything that is sent."""
+
+
+class Usage(Table):
+    """What runs cost, in cents. Nothing, unless prices are set."""
+
+    cents_per_run: Price = 0
+    """For each run that starts."""
+    cents_per_vcpu_second: Price = 0
+    """For the vCPUs of the machine, for each second of compute time; waits cost nothing."""
+    cents_per_gb_second: Price = 0
+    """For the memory of the machine, likewise."""
+    cents_per_second: dict[Machine, Price] = {}
+    """Prices of machine presets that are not the sum of the two above."""
 
 
 class Extension(Table):
@@ -350,6 +376,8 @@ class TriggerConfig(Table):
     """Global lifecycle hooks."""
     telemetry: Telemetry = Telemetry()
     """OpenTelemetry."""
+    usage: Usage = Usage()
+    """What runs cost."""
     build: Build = Build()
     """What goes into the image."""
     dev: Dev = Dev()

@@ -69,6 +69,7 @@ class DevSession:
             leases=translate.leases(loaded),
             retention=translate.retention(loaded),
             concurrency_limit=loaded.config.queues.concurrency_limit,
+            prices=translate.prices(loaded),
         )
         self._engine.listen(self._on_run_event)
         await self._engine.start()

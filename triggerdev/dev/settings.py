@@ -1,6 +1,8 @@
 """What worker processes and the engine must know of a project in dev."""
 
-from triggerdev.config import LoadedConfig
+from triggerdev import _prices
+from triggerdev._prices import Prices
+from triggerdev.config import LoadedConfig, for_workers
 from triggerdev.config.for_workers import worker_settings
 from triggerdev.engine.commands import requests
 from triggerdev.engine.commands.retention import Retention
@@ -28,6 +30,11 @@ def retention(loaded: LoadedConfig) -> Retention:
     keep = loaded.config.retention
     runs = None if keep.runs is None else max(requests.LIFETIME_MS, round(keep.runs * 1000))
     return Retention(runs, None if keep.logs is None else round(keep.logs * 1000))
+
+
+def prices(loaded: LoadedConfig) -> Prices:
+    """Tell what runs cost."""
+    return _prices.read(for_workers.prices(loaded.config.usage))
 
 
 def dev_settings(loaded: LoadedConfig, environment: Environment, url: str, key: str) -> WorkerSettings:

@@ -30,6 +30,11 @@ def cleaned(given: Any, where: str) -> dict[str, Any]:
     return found
 
 
+def lenient(given: Mapping[Any, Any]) -> dict[str, Any]:
+    """Give attributes within the limits; names that are no texts become some."""
+    return cleaned({str(name) or "?": value for name, value in given.items()}, "attributes")
+
+
 def plain(value: Any) -> Any:
     """Give a value that an attribute can have: anything but texts, numbers and lists of them becomes text."""
     if isinstance(value, str):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar
 
+from triggerdev import _prices
 from triggerdev.protocol import DEFAULT_MACHINE, MACHINES, RunStart, WorkerSettings
 from triggerdev.sdk.steps import Step
 from triggerdev.sdk.times import from_ms
@@ -12,7 +13,10 @@ from triggerdev.sdk.times import from_ms
 
 @dataclass(slots=True)
 class RunContext:
-    """The run. `max_duration` is in seconds; `priority` is seconds of head start."""
+    """The run. `max_duration` is in seconds; `priority` is seconds of head start.
+
+    `base_cost_in_cents`: what it costs by itself, without compute time.
+    """
 
     id: str
     tags: list[str]
@@ -29,6 +33,7 @@ class RunContext:
     parent_task_run_id: str | None
     root_task_run_id: str | None
     depth: int
+    base_cost_in_cents: float = 0.0
 
 
 @dataclass(slots=True)
@@ -140,7 +145,7 @@ def build(start: RunStart, settings: WorkerSettings, file_path: str = "") -> Con
         attempt=AttemptContext(start["attempt"], from_ms(start.get("attempt_started_at") or 0)),
         task=TaskContext(start["task"], file_path),
         queue=QueueContext(queue, queue),
-        machine=_machine(start.get("machine") or settings.get("default_machine")),
+        machine=_machine(start.get("machine") or settings.get("default_machine"), settings),
         deployment=DeploymentContext(start.get("version", "")),
         batch=BatchContext(batch) if batch else None,
         environment=EnvironmentContext(**_known(settings.get("environment"), EnvironmentContext)),
@@ -168,13 +173,15 @@ def _run(start: RunStart) -> RunContext:
         parent_task_run_id=start.get("parent_id"),
         root_task_run_id=start.get("root_id"),
         depth=start.get("depth", 0),
+        base_cost_in_cents=start.get("base_cost", 0.0),
     )
 
 
-def _machine(preset: str | None) -> MachineContext:
+def _machine(preset: str | None, settings: WorkerSettings) -> MachineContext:
     name = preset or DEFAULT_MACHINE
     cpu, memory = MACHINES.get(name, MACHINES[DEFAULT_MACHINE])
-    return MachineContext(preset=name, name=name, cpu=cpu, memory=memory)
+    price = _prices.read(settings.get("prices")).per_ms(name)
+    return MachineContext(preset=name, name=name, cpu=cpu, memory=memory, cents_per_ms=price)
 
 
 def _known(values: dict[str, Any] | None, cls: type) -> dict[str, Any]:

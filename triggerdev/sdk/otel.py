@@ -63,10 +63,7 @@ def read(span: Any) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
 
 
 def _plain(values: Mapping[str, Any] | None) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in (values or {}).items():
-        attributes.put(found, name, value, "a span of OpenTelemetry")
-    return found
+    return attributes.lenient(values or {})
 
 
 def begin(name: str, values: Mapping[str, Any]) -> Mirror:

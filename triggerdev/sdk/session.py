@@ -69,8 +69,8 @@ class RunSession(ABC):
         """What the run had cost, in cents, when it came to this process, without its base cost."""
 
     @abstractmethod
-    def usage_ms(self) -> tuple[float, float]:
-        """Compute time of this attempt and of the whole run; waits do not count."""
+    def usage_ms(self) -> tuple[float, float, float]:
+        """Compute time in this process, of this attempt and of the whole run; waits do not count."""
 
 
 _current: ContextVar[RunSession | None] = ContextVar("triggerdev_run", default=None)

@@ -6,10 +6,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar, overload
 
+from triggerdev.errors import PayloadError
 from triggerdev.sdk import session
 from triggerdev.sdk.calls import Call, drive, refuse_loop
 
-__all__ = ["Compute", "Measured", "Usage", "get_current", "measure", "sync"]
+__all__ = ["Compute", "Computes", "Measured", "Usage", "get_current", "measure", "sync"]
 
 T = TypeVar("T")
 
@@ -23,20 +24,44 @@ class Compute:
 
 
 @dataclass(frozen=True)
-class Usage:
-    """Usage of the run: `attempt` is this attempt, `total` all of them."""
+class Computes:
+    """Compute of the run: `attempt` is this attempt, `total` all of them."""
 
     attempt: Compute
     total: Compute
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Usage of the run: compute time, and what the run costs by itself."""
+
+    compute: Computes
     base_cost_in_cents: float = 0.0
 
     @property
+    def attempt(self) -> Compute:
+        """This attempt's."""
+        return self.compute.attempt
+
+    @property
+    def total(self) -> Compute:
+        """All attempts'."""
+        return self.compute.total
+
+    @property
     def duration_ms(self) -> float:
-        return self.total.duration_ms
+        """Compute time of all attempts."""
+        return self.compute.total.duration_ms
+
+    @property
+    def total_cost_in_cents(self) -> float:
+        """What all of it costs."""
+        return self.compute.total.cost_in_cents + self.base_cost_in_cents
 
     @property
     def cost_in_cents(self) -> float:
-        return self.total.cost_in_cents + self.base_cost_in_cents
+        """The same under the shorter name."""
+        return self.total_cost_in_cents
 
 
 @dataclass(frozen=True)
@@ -49,31 +74,32 @@ class Measured(Generic[T]):
 
 def get_current() -> Usage:
     """Give the usage so far; zero outside of runs."""
-    attempt, total = _clock()
-    return Usage(_compute(attempt), _compute(total))
-
-
-def _clock() -> tuple[float, float]:
     running = session.current()
-    return running.usage_ms() if running is not None else (0.0, 0.0)
+    if running is None:
+        return Usage(Computes(Compute(), Compute()))
+    price = running.context.machine.cents_per_ms
+    here, attempt, total = running.usage_ms()
+    spent = running.cost_before + here * price
+    computes = Computes(Compute(attempt, attempt * price), Compute(total, spent))
+    return Usage(computes, running.context.run.base_cost_in_cents)
 
 
-def _compute(ms: float) -> Compute:
+def _now() -> tuple[float, float]:
+    """Give the compute time so far, in ms, and the price of one."""
     running = session.current()
-    price = running.context.machine.cents_per_ms if running is not None else 0.0
-    return Compute(ms, ms * price)
-
-
-def _now_ms() -> float:
-    running = session.current()
-    return running.usage_ms()[0] if running is not None else time.perf_counter() * 1000
+    if running is None:
+        return time.perf_counter() * 1000, 0.0
+    return running.usage_ms()[0], running.context.machine.cents_per_ms
 
 
 async def _measure(function: Callable[[], Awaitable[T] | T]) -> Measured[T]:
-    started = _now_ms()
+    if not callable(function):
+        raise PayloadError(f"usage.measure({function!r:.60}): give a function without arguments.")
+    started, price = _now()
     outcome = function()
     result: T = await outcome if inspect.isawaitable(outcome) else outcome
-    return Measured(result, _compute(_now_ms() - started))
+    used = _now()[0] - started
+    return Measured(result, Compute(used, used * price))
 
 
 @overload

@@ -34,6 +34,10 @@ class Shown:
         return max(0, self.until_ns - self.span.started_ns)
 
 
+def _start(shown: Shown) -> int:
+    return shown.span.started_ns
+
+
 def collect(trace: RunTrace) -> dict[str, list[Shown]]:
     """Gather the spans of each run of a trace by run id, its own first, then its attempts'."""
     by_run: dict[str, list[Span]] = defaultdict(list)
@@ -99,6 +103,15 @@ def _shown(span: Span, run: Run, now_ns: int) -> Shown:
 def tree(trace: RunTrace) -> Json:
     """Show a run's spans, and those of its descendants, as a tree below the run's own."""
     runs = collect(trace)
+    nest(trace, runs)
+    first = trace.runs[0]
+    trace_id = _traces.trace_of(first.id, first.traceparent)
+    root = _node(runs[first.id][0], 1)
+    return {"trace": {"traceId": trace_id, "rootSpan": root, "isTruncated": trace.is_cut}}
+
+
+def nest(trace: RunTrace, runs: dict[str, list[Shown]]) -> None:
+    """Hang spans on their parents, and runs on the spans that triggered them."""
     for spans in runs.values():
         _nest(spans)
     for run in trace.runs[1:]:
@@ -107,10 +120,6 @@ def tree(trace: RunTrace) -> Json:
             own = runs[run.id][0]
             caller = next((each for each in parent if each.span.id == own.span.parent), parent[0])
             caller.children.append(own)
-    first = trace.runs[0]
-    trace_id = _traces.trace_of(first.id, first.traceparent)
-    root = _node(runs[first.id][0], 1)
-    return {"trace": {"traceId": trace_id, "rootSpan": root, "isTruncated": trace.is_cut}}
 
 
 def _nest(spans: list[Shown]) -> None:
@@ -143,7 +152,7 @@ def _node(root: Shown, depth: int) -> Json:
     todo = [(root, top, depth)]
     while todo:
         shown, target, level = todo.pop()
-        for child in sorted(shown.children, key=lambda each: (each.span.started_ns, each.span.id)):
+        for child in sorted(shown.children, key=_start):
             json = _tree_span(child)
             target["children"].append(json)
             todo.append((child, json if level < MAX_DEPTH else target, level + 1))
@@ -244,7 +253,7 @@ def detail(trace: RunTrace, span_id: str) -> Json | None:
 def page(trace: RunTrace, size: int, after: int) -> Json:
     """Show a part of a trace as a flat list, in the order of starts; the cursor is a position in it."""
     everything = [each for spans in collect(trace).values() for each in spans]
-    everything.sort(key=lambda each: (each.span.started_ns, each.span.id))
+    everything.sort(key=_start)
     part = everything[after : after + size]
     pagination: Json = {"truncated": True} if trace.is_cut else {}
     if after + size < len(everything):

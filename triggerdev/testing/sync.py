@@ -14,6 +14,7 @@ from triggerdev.testing import single, virtual
 from triggerdev.testing.project import Tasks
 from triggerdev.testing.reports import RunReport
 from triggerdev.testing.single import Children, TaskReport
+from triggerdev.testing.traces import SpanReport
 from triggerdev.testing.virtual import ANY, EngineOptions, VirtualEngine
 
 T = TypeVar("T")
@@ -77,6 +78,10 @@ class SyncEngine:
     def logs(self, run: "str | RunHandle | RunReport") -> list[str]:
         """List what a run has logged with `logger`."""
         return self.inner.logs(run)
+
+    def trace(self, run: "str | RunHandle | RunReport") -> SpanReport:
+        """Look at what a run and its descendants did, as a tree of spans. Raises NoSuchRunError."""
+        return self.inner.trace(run)
 
     def triggered(self, task: str | Task[Any], payload: Any = ANY) -> list[RunReport]:
         """List the runs of a task, oldest first; with a payload only those that have it."""

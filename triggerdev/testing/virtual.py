@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from datetime import datetime, timedelta
 from typing import Any, TypedDict, Unpack
 
-from triggerdev import errors
+from triggerdev import _prices, errors
 from triggerdev.engine.clock import IdSource
+from triggerdev.engine.commands.traces import MOST_SPANS
+from triggerdev.engine.commands.traces import read as read_trace
 from triggerdev.engine.engine import Engine
 from triggerdev.engine.model import Run, RunDetail, RunFilter, TriggerItem
 from triggerdev.engine.store.memory import MemoryStore
@@ -20,11 +22,12 @@ from triggerdev.sdk.options import TriggerOptions
 from triggerdev.sdk.results import RunHandle
 from triggerdev.sdk.task import Task
 from triggerdev.testing import project as projects
-from triggerdev.testing import stuck
+from triggerdev.testing import stuck, traces
 from triggerdev.testing.clock import VirtualClock, to_datetime
 from triggerdev.testing.connecting import connected
 from triggerdev.testing.project import Tasks, task_id
 from triggerdev.testing.reports import RunReport, report
+from triggerdev.testing.traces import SpanReport
 from triggerdev.testing.worker import Answer, InProcessWorker
 from triggerdev.worker.executor import Project
 
@@ -43,6 +46,7 @@ class VirtualEngine:
     def __init__(self, store: MemoryStore, clock: VirtualClock, core: "_Engine", patience: float) -> None:
         self.clock = clock
         self.core: Engine = core
+        self._context = core._context
         self._store = store
         self._patience = patience
         self._pacing = asyncio.Lock()
@@ -138,6 +142,12 @@ class VirtualEngine:
         run_id = run if isinstance(run, str) else run.id
         with self._store.read() as tx:
             return [entry.message for entry in tx.read_logs(run_id, 0, _ALL)]
+
+    def trace(self, run: "str | RunHandle | RunReport") -> SpanReport:
+        """Look at what a run and its descendants did, as a tree of spans. Raises NoSuchRunError."""
+        run_id = run if isinstance(run, str) else run.id
+        with self._store.read() as tx:
+            return traces.report(read_trace(self._context(tx), run_id, MOST_SPANS))
 
     def triggered(self, task: str | Task[Any], payload: Any = ANY) -> list[RunReport]:
         """List the runs of a task, oldest first; with a payload only those that have it."""
@@ -274,10 +284,13 @@ async def engine(
 
     `tasks`: tasks or modules; by default all that were defined so far.
     """
-    project = projects.build(tasks, options.get("settings") or WorkerSettings(root=""))
+    settings = options.get("settings") or WorkerSettings(root="")
+    project = projects.build(tasks, settings)
     rng = random.Random(options.get("seed", 0))  # noqa: S311 - so that a test can be repeated
     store, clock = MemoryStore(), VirtualClock(options.get("now"))
-    core = _Engine(store, clock=clock, rng=rng, ids=IdSource(rng))
+    project.clock = lambda: clock.now() * 1_000_000
+    prices = _prices.read(settings.get("prices"))
+    core = _Engine(store, clock=clock, rng=rng, ids=IdSource(rng), prices=prices)
     made = VirtualEngine(store, clock, core, options.get("patience", 10.0))
     await core.start()
     try:

@@ -11,11 +11,15 @@ from types import ModuleType
 from typing import Any
 
 from triggerdev import errors
-from triggerdev.protocol import SourceProblem, WorkerSettings
+from triggerdev.protocol import PluginSettings, SourceProblem, TelemetrySettings, WorkerSettings
 from triggerdev.worker import discovery, processes
+from triggerdev.worker.executor.telemetry import Part, Parts
 from triggerdev.worker.importing import Sources, UserFinder, is_user_file, load_by_path, watch_threads
 from triggerdev.worker.problems import problem_of, relative
 
+OTLP_SPANS = "opentelemetry.exporter.otlp.proto.http.trace_exporter:OTLPSpanExporter"
+OTLP_LOGS = "opentelemetry.exporter.otlp.proto.http._log_exporter:OTLPLogExporter"
+_OTLP_HELP = " Install what sends OTLP: pip install 'triggerdev[otlp]'."
 _DEFAULT_FOLDER = "./trigger"
 _NO_PACKAGES = ("triggerdev", "__main__", "__mp_main__", "_distutils_hack", "sitecustomize")
 
@@ -32,6 +36,7 @@ class LoadedProject:
     root: Path
     hooks: dict[str, list[Callable[..., Any]]] = field(default_factory=dict)
     init: Callable[..., Any] | None = None
+    telemetry: Parts = field(default_factory=Parts)
     problems: list[SourceProblem] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
     modules: list[str] = field(default_factory=list)
@@ -59,6 +64,7 @@ def load_project(
     with watch_threads() as threads:
         loader.import_tasks(settings.get("dirs") or [_DEFAULT_FOLDER], settings.get("ignore") or [])
         loader.resolve_hooks(settings.get("hooks") or {}, settings.get("init"))
+        loader.resolve_telemetry(settings.get("telemetry"))
     return loader.finish(threads)
 
 
@@ -96,6 +102,34 @@ class _Loader:
             self._project.hooks[name] = [function for function in functions if function is not None]
         if init:
             self._project.init = self._resolve("init", init)
+
+    def resolve_telemetry(self, telemetry: TelemetrySettings | None) -> None:
+        """Import what `[telemetry]` names; it is made in the processes that execute runs."""
+        if telemetry is None:
+            return
+        parts = self._project.telemetry
+        parts.resource = telemetry["resource"]
+        parts.instrumentations = self._parts("instrumentations", telemetry["instrumentations"])
+        parts.exporters = self._parts("exporters", telemetry["exporters"])
+        parts.log_exporters = self._parts("log_exporters", telemetry["log_exporters"])
+        otlp = telemetry["otlp"]
+        if otlp is None:
+            return
+        for found, path, use in (
+            (parts.exporters, "traces", OTLP_SPANS),
+            (parts.log_exporters, "logs", OTLP_LOGS),
+        ):
+            options = {"endpoint": f"{otlp['endpoint']}/v1/{path}", "headers": otlp["headers"]}
+            found += self._parts("otlp", [{"use": use, "options": options}])
+
+    def _parts(self, name: str, plugins: list[PluginSettings]) -> list[Part]:
+        setting = f"telemetry.{name}"
+        made = [(plugin, self._resolve(setting, plugin["use"])) for plugin in plugins]
+        return [
+            Part(f"{setting} = {plugin['use']!r}", make, plugin["options"])
+            for plugin, make in made
+            if make is not None
+        ]
 
     def finish(self, threads: list[str]) -> LoadedProject:
         project = self._project
@@ -160,6 +194,8 @@ class _Loader:
             return problem_of(error, self._root)
         problem = problem_of(error, self._root, kind="hook")
         problem["message"] = f"{setting} = {reference!r} cannot be used: {problem['message']}"
+        if setting == "telemetry.otlp":
+            problem["message"] += _OTLP_HELP
         if problem.get("file") == str(self._root):
             problem["file"] = "trigger.config.toml"
         return problem

@@ -8,6 +8,7 @@ from triggerdev.protocol import Manifest, SourceProblem, WorkerSettings
 from triggerdev.sdk import registry
 from triggerdev.worker import loader
 from triggerdev.worker.executor import Project, describe_tasks
+from triggerdev.worker.executor.telemetry import Parts
 from triggerdev.worker.problems import definition_problem
 
 
@@ -22,6 +23,7 @@ class ImportedProject:
     files: list[str]
     contents: dict[str, str]
     problems: list[SourceProblem]
+    telemetry: Parts
 
 
 def import_project(
@@ -49,5 +51,12 @@ def import_project(
         hash=loaded.hash,
     )
     return ImportedProject(
-        loaded.root, project, manifest, loaded.modules, loaded.files, loaded.contents, problems
+        loaded.root,
+        project,
+        manifest,
+        loaded.modules,
+        loaded.files,
+        loaded.contents,
+        problems,
+        loaded.telemetry,
     )

@@ -10,6 +10,7 @@ import atexit
 import os
 import signal
 import socket
+import sys
 from types import FrameType
 
 from triggerdev._crash import crash_point
@@ -17,8 +18,9 @@ from triggerdev.protocol import Message
 from triggerdev.worker import memory
 from triggerdev.worker.channel import AsyncChannel, BlockingChannel
 from triggerdev.worker.confining import confine
-from triggerdev.worker.executor import AsyncExecutor, SyncExecutor, install_capture
+from triggerdev.worker.executor import AsyncExecutor, SyncExecutor, install_capture, telemetry
 from triggerdev.worker.executor.confinement import Confinement
+from triggerdev.worker.executor.log_records import capture_logging
 from triggerdev.worker.executor.threads import follow_threads
 from triggerdev.worker.project import ImportedProject
 from triggerdev.worker.watchdog import Watchdog
@@ -34,8 +36,11 @@ def run_worker(kind: str, sock: socket.socket, project: ImportedProject, group: 
     memory.die_first()
     confinement = confine(group)
     signal.signal(signal.SIGINT, lambda *_: None)  # not SIG_IGN, which programs of tasks would inherit
-    install_capture()
     follow_threads()
+    if project.project.settings.get("console_logging", True):
+        install_capture()
+        capture_logging()
+    telemetry.start(project.telemetry, lambda text: print(text, file=sys.stderr))  # noqa: T201
     if kind == "async":
         asyncio.run(_serve(sock, project, confinement))
     else:

@@ -13,7 +13,7 @@ class ComputeClock:
 
     @property
     def attempt_ms(self) -> float:
-        """What this attempt has used."""
+        """What this attempt has used in this process."""
         if self._since is None:
             return self._used
         return self._used + (time.perf_counter() - self._since) * 1000

@@ -21,12 +21,13 @@ from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, TraceFlags, TraceState
 
 from triggerdev._version import __version__
-from triggerdev.protocol import SpanRecord
+from triggerdev.protocol import LogLine, SpanRecord
 from triggerdev.sdk import attributes, otel
 from triggerdev.sdk import session as sessions
 from triggerdev.sdk.otel import Mirror
 from triggerdev.sdk.spans import Span
-from triggerdev.worker.executor.telemetry import Part, Parts
+from triggerdev.worker.executor.otel_lines import Lines
+from triggerdev.worker.executor.telemetry import Part, Parts, left_out, made
 
 if TYPE_CHECKING:
     from triggerdev.worker.executor.spans import SpanBook
@@ -56,11 +57,11 @@ class Tracing:
     def __init__(self, provider: TracerProvider, parts: Parts, tell: Callable[[str], None]) -> None:
         self._provider = provider
         self._ids = _GivenIds()
-        made = (_made(part, tell) for part in parts.exporters)
+        exporters = (made(part, tell) for part in parts.exporters)
         delay = None if "OTEL_BSP_SCHEDULE_DELAY" in os.environ else _DELAY_MS
         inner = [
             BatchSpanProcessor(exporter, schedule_delay_millis=delay)
-            for exporter in made
+            for exporter in exporters
             if exporter is not None
         ]
         provider.add_span_processor(_OfRuns(inner))
@@ -68,6 +69,7 @@ class Tracing:
         assert isinstance(tracer, Tracer)
         tracer.id_generator = self._ids  # of this tracer alone
         self._tracer = tracer
+        self._lines = Lines.start(parts, provider.resource, tell) if parts.log_exporters else None
         for part in parts.instrumentations:
             _instrument(part, provider, tell)
 
@@ -90,6 +92,12 @@ class Tracing:
     def is_current(self) -> bool:
         """Say whether the program still has this provider."""
         return trace.get_tracer_provider() is self._provider
+
+    def line(self, line: LogLine, book: "SpanBook") -> None:
+        """Export a line of a run."""
+        if self._lines is not None:
+            parent = _parent(book.trace_id, line.get("span") or book.attempt_id, book.is_sampled, None, False)
+            self._lines.emit(line, parent)
 
     # -- spans
 
@@ -144,19 +152,11 @@ def _resource(parts: Parts) -> Resource:
     return resource
 
 
-def _made(part: Part, tell: Callable[[str], None]) -> Any:
-    try:
-        return part.make(**part.options)
-    except Exception as error:
-        tell(f"{part.setting} is left out: {type(error).__name__}: {error}")
-        return None
-
-
 def _instrument(part: Part, provider: TracerProvider, tell: Callable[[str], None]) -> None:
     try:
         part.make().instrument(**{"tracer_provider": provider, **part.options})
     except Exception as error:
-        tell(f"{part.setting} is left out: {type(error).__name__}: {error}")
+        tell(left_out(part, error))
 
 
 class _OfRuns(SpanProcessor):

@@ -54,13 +54,17 @@ def bind(name: str, hook: Callable[..., Any]) -> Bound:
 
 @dataclass
 class Project:
-    """The loaded tasks and queues, the global hooks by name, the config's init, and the worker's settings."""
+    """The loaded tasks and queues, the global hooks by name, the config's init, and the worker's settings.
+
+    `clock`: what the times of lines and spans are, in ns since the epoch; None: the machine's.
+    """
 
     tasks: dict[str, Task[Any]]
     hooks: dict[str, list[Callable[..., Any]]]
     settings: WorkerSettings
     queues: dict[str, Queue] = field(default_factory=dict)
     init: Callable[..., Any] | None = None
+    clock: Callable[[], int] | None = None
     _plans: dict[str, Plan] = field(default_factory=dict, repr=False)
     _process_init: dict[str, ProcessInit] = field(default_factory=dict, repr=False)
 

@@ -274,7 +274,7 @@ class AttemptSession(RunSession):
         line = self._line("log", message, level)
         if data:
             line["data"] = data
-        self._sink.add(line)
+        self._say(line)
 
     def begin_span(self, span: Span) -> None:
         self.spans.begin(span)
@@ -326,8 +326,10 @@ class AttemptSession(RunSession):
     def cost_before(self) -> float:
         return self.start.get("cost") or 0.0
 
-    def usage_ms(self) -> tuple[float, float]:
-        return self.clock.attempt_ms, self.clock.total_ms
+    def usage_ms(self) -> tuple[float, float, float]:
+        here = self.clock.attempt_ms
+        total = here + (self.start.get("usage_ms") or 0)
+        return here, total - (self.start.get("usage_before") or 0), total
 
     # -- for executors
 
@@ -390,13 +392,13 @@ class AttemptSession(RunSession):
         lines = buffer.feed(text)
         if lines and not self.is_silent():
             for line in lines:
-                self._sink.add(self._line(stream, line))
+                self._say(self._line(stream, line))
 
     def finish_lines(self) -> None:
         """Send the last, unfinished lines and all that has gathered."""
         for (stream, _), buffer in list(self._lines.items()):
             for line in buffer.finish():
-                self._sink.add(self._line(stream, line))
+                self._say(self._line(stream, line))
         self._sink.flush()
 
     def values(self, function: Bound, given: dict[str, Any]) -> dict[str, Any]:
@@ -491,6 +493,11 @@ class AttemptSession(RunSession):
             taken[0][1]["base"] = first
         return taken
 
+    def _say(self, line: LogLine) -> None:
+        self._sink.add(line)
+        if self.spans.mirror is not None:
+            self.spans.mirror.line(line, self.spans)
+
     def is_silent(self) -> bool:
         """Say whether what the code says now has been heard before: it is being replayed."""
         path = self.node().path
@@ -502,7 +509,7 @@ class AttemptSession(RunSession):
         line: LogLine = {
             "run": self.id,
             "attempt": self.start["attempt"],
-            "at": now_ms(),
+            "at": now_ms() if self.project.clock is None else self.project.clock() // 1_000_000,
             "stream": stream,
             "message": message,
         }

@@ -41,6 +41,7 @@ class SpanBook:
         self._session = session
         self._run = start["id"]
         self._attempt = start["attempt"]
+        self._clock = session.project.clock
         self._open = start.get("open_spans") or {}
         self._news: dict[str, SpanRecord] = {}
         self._lock = threading.Lock()
@@ -95,6 +96,8 @@ class SpanBook:
             place = self._session.node().next_span()
         span.id = _traces.span_in(self._run, self._attempt, place) if place else f"{_random_id():016x}"
         span.parent = self.current_id()
+        if self._clock is not None:
+            span.start, span.began = self._clock(), 0
         if span.id in self._open:
             span.start, span.began = self._open[span.id], 0
         if self.mirror is not None:
@@ -109,7 +112,7 @@ class SpanBook:
             return
         if span.id not in self._open and self._session.is_silent():
             return
-        end_ns = _end(span) if end_ns is None else max(end_ns, span.start)
+        end_ns = self._end(span) if end_ns is None else max(end_ns, span.start)
         mirror = span.mirror
         if mirror is not None:
             seen = mirror.read()
@@ -118,6 +121,12 @@ class SpanBook:
             mirror.end(error, span.error, end_ns)
         if span.is_told:
             self.tell({**_record(span), "end": end_ns})
+
+    def _end(self, span: Span) -> int:
+        if span.began:
+            return span.start + time.perf_counter_ns() - span.began
+        now = time.time_ns() if self._clock is None else self._clock()
+        return max(span.start, now)  # it was begun in another process, or by another clock
 
     def current_id(self) -> str:
         """Give the id of the innermost span that this code is in."""
@@ -195,12 +204,6 @@ class SpanBook:
 
 def _random_id() -> int:
     return random.getrandbits(64) or 1
-
-
-def _end(span: Span) -> int:
-    if span.began:
-        return span.start + time.perf_counter_ns() - span.began
-    return max(span.start, time.time_ns())  # it was begun in another process
 
 
 def _record(span: Span) -> SpanRecord:

@@ -35,6 +35,20 @@ class Parts:
         return bool(self.instrumentations or self.exporters or self.log_exporters or self.resource)
 
 
+def made(part: Part, tell: Callable[[str], None]) -> Any:
+    """Make what a part stands for, None if that fails."""
+    try:
+        return part.make(**part.options)
+    except Exception as error:
+        tell(left_out(part, error))
+        return None
+
+
+def left_out(part: Part, error: Exception) -> str:
+    """Say why a part is not there."""
+    return f"{part.setting} is left out: {type(error).__name__}: {error}"
+
+
 _is_worker = False
 _tracing: "Tracing | None" = None
 
