@@ -87,7 +87,15 @@ def test_what_is_young_is_read_again(tmp_path: Path, reads: list[str]) -> None:
 @pytest.mark.usefixtures("later")
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", "{}", '{"version": 2, "files": {}}', '{"version": 1, "files": {"a": [1]}}'],
+    [
+        "",
+        "{",
+        "[]",
+        "{}",
+        '{"version": 3, "files": {}, "facts": {}}',
+        '{"version": 2, "files": {"a": [1]}, "facts": {}}',
+        '{"version": 2, "files": {}, "facts": 1}',
+    ],
 )
 def test_a_damaged_memory_is_no_memory(tmp_path: Path, reads: list[str], text: str) -> None:
     (tmp_path / "a").write_bytes(b"a")
@@ -121,3 +129,24 @@ def test_without_memory_every_file_is_read(tmp_path: Path, reads: list[str]) -> 
     for _ in range(2):
         assert digests.digest(tmp_path / "a")[1] == sha256(b"a")
     assert reads == ["a", "a"]
+
+
+def test_what_was_found_in_a_content_is_found_once(tmp_path: Path) -> None:
+    found: list[str] = []
+
+    def find(name: str) -> list[str]:
+        found.append(name)
+        return [name]
+
+    for _ in range(2):
+        with digests.remembered(tmp_path):
+            assert digests.fact("a", lambda: find("a")) == ["a"]
+    assert digests.fact("a", lambda: find("a")) == ["a"]
+    assert found == ["a", "a"]  # without a memory it is looked for
+
+
+def test_facts_that_nobody_asks_for_are_forgotten(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        with digests.remembered(tmp_path):
+            digests.fact(name, lambda: 1)
+    assert list(json.loads((tmp_path / digests.FILE).read_text())["facts"]) == ["b"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,11 +83,12 @@ def plan_image(
     with digests.remembered(loaded.root):
         outcome = hooks.run_extensions(loaded, "deploy", environment, env, log=log)
         parts = _parts(loaded, outcome, platforms)
+        unprovided = _unprovided(loaded, outcome, parts)
     plan = fold(parts, outcome.contributions)
     settings = image_settings.of(plan, loaded.config.project)
     record, problem = cache.read_record(loaded.root)
-    warnings = [*outcome.warnings, *([problem] if problem else []), *_unprovided(loaded, outcome, parts)]
-    _refuse_secrets(render.render(plan, settings), outcome.mask)
+    warnings = [*outcome.warnings, *([problem] if problem else []), *unprovided]
+    _refuse_secrets(plan, settings, outcome.mask)
     return Planned(plan, settings, outcome, parts, record, tuple(warnings))
 
 
@@ -243,14 +244,21 @@ class _Document:
         }
 
 
-def _refuse_secrets(containerfile: str, mask: Masker) -> None:
-    """Make sure that no command or instruction has taken the value of a secret along."""
-    found = mask.reveals(containerfile)
+def _refuse_secrets(plan: ImagePlan, settings: Settings, mask: Masker) -> None:
+    """Make sure that nothing that is told to an engine or stays in the image's config is a secret's value."""
+    said = (*settings.env.values(), *settings.labels.values())
+    found = mask.reveals("\n".join([*said, *(text for layer in plan.layers for text in _told(layer))]))
     if found:
         raise errors.BuildError(
             f"the value of {', '.join(found)} would become part of the image, in a command, an instruction "
             "or build.env; hand it to commands as a build secret: BuildEnv(secrets={...})"
         )
+
+
+def _told(layer: PlanLayer) -> Iterator[str]:
+    yield from (layer.id, *layer.packages, *layer.commands, *layer.instructions, *layer.script)
+    yield from (f"{name}={value}" for name, value in layer.env)
+    yield from (entry.destination for entry in (*layer.files, *layer.inputs))
 
 
 def _image(plan: ImagePlan) -> list[dict[str, Any]]:

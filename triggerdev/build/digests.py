@@ -1,4 +1,4 @@
-"""Digests of files that have not changed, remembered between builds of a project.
+"""Digests of files that have not changed, and what was found in contents, remembered between builds.
 
 A file counts as unchanged while its size, mode, inode and both of its times are what they were when it was
 read. Times have a granularity, so a file could change twice within one tick: what was younger than two
@@ -9,13 +9,14 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from typing import Any
 
 FILE = ".trigger/cache/digests.json"
-_VERSION = 1
+_VERSION = 2
 _YOUNG = 2 * 10**9
 _State = tuple[int, int, int, int, int]
 _Entry = tuple[_State, str]
@@ -26,9 +27,10 @@ _current: ContextVar["Digests | None"] = ContextVar("digests", default=None)
 class Digests:
     """What is known of the files of one machine; `now` is the disk's clock in nanoseconds."""
 
-    def __init__(self, known: dict[str, _Entry], now: int) -> None:
-        self._known, self._now = known, now
+    def __init__(self, known: dict[str, _Entry], facts: dict[str, Any], now: int) -> None:
+        self._known, self._facts, self._now = known, facts, now
         self.seen: dict[str, _Entry] = {}
+        self.found: dict[str, Any] = {}
         self.changed = False
 
     def of(self, path: Path) -> tuple[os.stat_result, str]:
@@ -45,6 +47,21 @@ class Digests:
             self.seen[key] = (_described(state), digest)
         return state, digest
 
+    def fact(self, name: str, find: Callable[[], Any]) -> Any:
+        """Give what is known under a name, else find it."""
+        if name in self._facts:
+            self.found[name] = self._facts[name]
+        else:
+            self.found[name] = find()
+            self.changed = True
+        return self.found[name]
+
+
+def fact(name: str, find: Callable[[], Any]) -> Any:
+    """Give what was found in a content before; plain data. The name holds what it follows from: a digest."""
+    current = _current.get()
+    return find() if current is None else current.fact(name, find)
+
 
 def digest(path: Path) -> tuple[os.stat_result, str]:
     """Give a file's state and sha256, from memory where one is kept. Raises OSError."""
@@ -60,14 +77,14 @@ def remembered(root: Path) -> Iterator[None]:
     if now is None:
         yield
         return
-    current = Digests(_load(file), now)
+    current = Digests(*_load(file), now)
     token = _current.set(current)
     try:
         yield
     finally:
         _current.reset(token)
     if current.changed:
-        _save(file, current.seen)
+        _save(file, current)
 
 
 def _described(state: os.stat_result) -> _State:
@@ -90,14 +107,15 @@ def _disk_time(folder: Path) -> int | None:
         return None
 
 
-def _load(file: Path) -> dict[str, _Entry]:
+def _load(file: Path) -> tuple[dict[str, _Entry], dict[str, Any]]:
     try:
         value = json.loads(file.read_bytes())
         if value["version"] != _VERSION:
-            return {}
-        return {key: (_state(state), str(found)) for key, (state, found) in value["files"].items()}
+            return {}, {}
+        files = {key: (_state(state), str(found)) for key, (state, found) in value["files"].items()}
+        return files, dict(value["facts"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}  # none yet, or damaged: everything is read
+        return {}, {}  # none yet, or damaged: everything is read
 
 
 def _state(value: list[int]) -> _State:
@@ -105,10 +123,11 @@ def _state(value: list[int]) -> _State:
     return size, mode, inode, modified, changed
 
 
-def _save(file: Path, seen: dict[str, _Entry]) -> None:
+def _save(file: Path, current: Digests) -> None:
+    whole = {"version": _VERSION, "files": current.seen, "facts": current.found}
     try:
         with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False, encoding="utf-8") as partial:
-            json.dump({"version": _VERSION, "files": seen}, partial, separators=(",", ":"))
+            json.dump(whole, partial, separators=(",", ":"))
         Path(partial.name).replace(file)
     except OSError:
         pass  # the next build reads the files again

@@ -5,10 +5,13 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from importlib import metadata
 
-from triggerdev.build import tokens
+from triggerdev.build import digests, tokens
 from triggerdev.build.dependencies import Dependencies
 from triggerdev.build.files import APP, FileEntry
 from triggerdev.build.source import RUNTIME_REQUIREMENTS
+
+_VERSION = 1
+"""Of what is found in a file; another one when that changes."""
 
 # Import names of widely used distributions whose own name differs, for when they are not installed here.
 _KNOWN = {
@@ -108,15 +111,21 @@ def _requirements(distribution: str) -> list[str]:
         return []
 
 
-def _imports(entry: FileEntry) -> Iterator[tuple[str, int]]:
+def _imports(entry: FileEntry) -> list[tuple[str, int]]:
+    """Give the modules that a file needs, with their lines; a file that was read before is not read again."""
     if not entry.source.endswith(".py"):
-        return
+        return []
+    name = f"imports {_VERSION} {sys.version_info[:2]} {entry.sha256}"
+    return [(str(module), int(line)) for module, line in digests.fact(name, lambda: _read(entry))]
+
+
+def _read(entry: FileEntry) -> list[tuple[str, int]]:
     content = entry.content if entry.content is not None else entry.path.read_bytes() if entry.path else b""
     try:
         tree = ast.parse(content)
     except (SyntaxError, ValueError):
-        return  # indexing reports it, with its line
-    yield from _needed(tree)
+        return []  # indexing reports it, with its line
+    return list(dict(reversed(list(_needed(tree)))).items())  # the first line of each
 
 
 def _needed(node: ast.AST) -> Iterator[tuple[str, int]]:

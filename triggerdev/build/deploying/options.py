@@ -70,6 +70,14 @@ def names(loaded: LoadedConfig, options: Options, version: str) -> list[str]:
     return list(dict.fromkeys(given)) or [f"{repository}:{version}"]
 
 
+def path(loaded: LoadedConfig, options: Options, environment: str, version: str, output: str) -> Path:
+    """Give the place of a layout or a tar."""
+    if options.path is not None:
+        return options.path.absolute()
+    suffix = ".tar" if output == "tar" else ""
+    return loaded.root / ".trigger" / "images" / environment / f"{version}{suffix}"
+
+
 def _repository(loaded: LoadedConfig) -> str:
     project = re.sub(r"[^a-z0-9]+", "-", loaded.config.project.lower()).strip("-") or "project"
     registry = (loaded.config.deploy.registry or "trigger").rstrip("/")

@@ -151,4 +151,4 @@ def _why(layers: Sequence[str]) -> str:
 def close(prefix: Prefix) -> None:
     """Close the connection to the base's registry, if there is one."""
     if isinstance(prefix.remote, Repository):
-        prefix.remote.transport.close()
+        prefix.remote.close()

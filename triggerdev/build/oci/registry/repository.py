@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -33,12 +34,17 @@ _CHUNK = 1 << 20
 
 
 class Repository:
-    """A repository; serves as a place of blobs. Threads may share it, and it is to be closed."""
+    """A repository; serves as a place of blobs. Threads may share it, and it is to be closed.
+
+    Its registry is spoken to, and the client for that loaded, when something is asked for.
+    """
 
     def __init__(self, reference: Reference, access: Access | None = None) -> None:
         self.reference = reference
         self.name = reference.repository
-        self.transport = Transport(reference, access or Access())
+        self._access = access or Access()
+        self._opening = threading.Lock()
+        self._transport: Transport | None = None
         self.pull = f"repository:{self.name}:pull"
         self.push = f"repository:{self.name}:pull,push"
 
@@ -46,7 +52,20 @@ class Repository:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self.transport.close()
+        self.close()
+
+    @property
+    def transport(self) -> Transport:
+        """Give the connections to the registry."""
+        with self._opening:
+            if self._transport is None:
+                self._transport = Transport(self.reference, self._access)
+            return self._transport
+
+    def close(self) -> None:
+        """Close all connections."""
+        if self._transport is not None:
+            self._transport.close()
 
     def call(self, method: str, path: str, **options: Any) -> httpx.Response:
         """Send a request below the repository; `options` are those of `Call`."""
