@@ -53,6 +53,8 @@ POINTS = {
     **{f"{name}.before_commit": f"not committed: {what}" for name, what in COMMITS.items()},
     **{f"{name}.after_commit": f"committed, nobody knows: {what}" for name, what in COMMITS.items()},
     "group.half_written": "some commands of a group are written, others are not",
+    "object.half_written": "some bytes of a large body are written",
+    "object.stored": "a large body is stored, no row names it",
     "migration.half_done": "the tables are made, the schema has no number yet",
     "server.trigger_stored": "a run is stored, the caller has no answer",
     "server.batch_stored": "a batch is stored, the caller has no answer",

@@ -38,6 +38,7 @@ TriggerError                         base: what happened, where, and what to do 
     ├── UnknownTaskError             no such task; carries the nearest id
     ├── NoSuchRunError               no such run, batch, token, schedule or queue
     ├── InvalidOptionError           an option's value (delay, ttl, tags, ...)
+    ├── MissingBodyError             a stored payload or output that is gone
     └── StaleLeaseError              a write of an attempt that no longer holds its lease
 
 RunSignal                            BaseException: ends user code from inside; no `except Exception` eats it
@@ -86,7 +87,7 @@ class PayloadError(UsageError):
 
 
 class StepResultError(PayloadError):
-    """What a step gave cannot be recorded: no JSON, or over 3 MB. Retrying would only repeat the step."""
+    """What a step gave cannot be recorded: no JSON, or over 10 MB. Retrying would only repeat the step."""
 
 
 class TaskDefinitionError(UsageError):
@@ -257,6 +258,10 @@ class NoSuchRunError(EngineError):
 
 class InvalidOptionError(EngineError):
     """An option whose value cannot be used; the message names option and reason."""
+
+
+class MissingBodyError(EngineError):
+    """A large payload or output that is no longer where it was stored."""
 
 
 class StaleLeaseError(EngineError):

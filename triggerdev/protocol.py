@@ -30,7 +30,10 @@ PROTOCOL: Final = 1
 MAX_ATTEMPTS: Final = 250
 MIN_MAX_DURATION: Final = 1  # second
 MAX_PAYLOAD_BYTES: Final = 3_145_728
-MAX_OUTPUT_BYTES: Final = 10_485_760
+STORED: Final = "application/store"  # the type of a text that is the key of a stored body
+MAX_STORED_BYTES: Final = 10_485_760  # of a payload that is uploaded, or sent by a run; and of an output
+MAX_OUTPUT_BYTES: Final = MAX_STORED_BYTES
+INLINE_BYTES: Final = 524_288  # what is larger is stored beside the database
 
 # Kinds of durable operations; a replay compares (kind, target) at each operation id.
 WAIT: Final = "wait"

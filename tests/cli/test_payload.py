@@ -63,12 +63,12 @@ def test_what_python_takes_but_json_does_not_is_refused(text: str) -> None:
 
 
 def test_more_than_three_megabytes_are_refused(tmp_path: Path) -> None:
-    big = '"' + "x" * 3_145_727 + '"'
-    with pytest.raises(errors.PayloadError, match=r"3,145,729 bytes; at most 3,145,728"):
+    big = '"' + "x" * 10_485_759 + '"'
+    with pytest.raises(errors.PayloadError, match=r"10,485,761 bytes; at most 10,485,760"):
         read_payload(big, None)
     file = tmp_path / "big.json"
     file.write_text(big)
-    with pytest.raises(errors.PayloadError, match="larger than 3,145,728 bytes"):
+    with pytest.raises(errors.PayloadError, match="larger than 10,485,760 bytes"):
         read_payload(None, str(file))
 
 

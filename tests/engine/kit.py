@@ -15,12 +15,14 @@ from triggerdev.engine.clock import IdSource
 from triggerdev.engine.engine import Engine
 from triggerdev.engine.leases import Leases
 from triggerdev.engine.model import Batch, Run, RunEvent, Status, TriggerItem
+from triggerdev.engine.objects.protocol import ObjectStore
 from triggerdev.engine.store.protocol import Store
 from triggerdev.protocol import Manifest, Message, QueueInfo, TaskInfo
 
 START = 1_767_225_600_000  # 2026-01-01T00:00:00Z
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
 BOOM = {"type": "BUILT_IN_ERROR", "name": "ValueError", "message": "boom", "stackTrace": ""}
+INLINE = 1000  # bytes of a body that are kept in the row, where there is an object store
 _PATIENCE = 10.0
 _SWEEP_EVERY = 10 * SECOND
 
@@ -192,6 +194,7 @@ class EngineKit:
         self.room = 100
         self.concurrency_limit: int | None = None
         self.leases = Leases()
+        self.objects: ObjectStore | None = None
         self.clock = VirtualClock()
         self.events: list[RunEvent] = []
         self.tasks, self.queues = tasks, queues
@@ -213,6 +216,8 @@ class EngineKit:
             ids=IdSource(rng),
             leases=self.leases,
             concurrency_limit=self.concurrency_limit,
+            objects=self.objects,
+            inline_bytes=INLINE,
         )
         self.engine.listen(self.events.append)
         await self.engine.start()

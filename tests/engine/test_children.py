@@ -160,7 +160,7 @@ async def test_a_child_that_cannot_be_triggered_is_told_to_its_parent(kit: Engin
         reply = await worker.op(parent, f"0.{branch}:0", kind, "chlid")
         assert reply["error_kind"] == "UnknownTaskError"
         assert "'child'" in reply["error"]
-        reply = await worker.op(parent, f"0.{branch}:1", kind, "child", payload="x" * 3_145_729)
+        reply = await worker.op(parent, f"0.{branch}:1", kind, "child", payload="x" * 10_485_761)
         assert "payload" in reply["error"]
         reply = await worker.op(parent, f"0.{branch}:2", kind, "child", options={"delay": "soon"})
         assert "Invalid delay" in reply["error"]

@@ -28,7 +28,7 @@ A_DAY = Retention(runs_ms=DAY, logs_ms=DAY)
 
 
 def cleaner(kit: EngineKit, keep: Retention = A_DAY) -> Cleaner:
-    return Cleaner(kit.engine._submit, kit.clock, keep)
+    return Cleaner(kit.engine._submit, kit.clock, keep, kit.engine.sweep_bodies)
 
 
 async def clean_later(kit: EngineKit, later: str = "25h") -> int:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tests.engine.kit import EngineKit, Worker
-from triggerdev.protocol import MAX_PAYLOAD_BYTES
+from triggerdev.protocol import MAX_STORED_BYTES
 
 KEPT: dict[str, Any] = {"output": '{"n": 1}', "output_type": "application/json"}
 
@@ -31,7 +31,7 @@ async def test_a_failure_of_a_step_is_recorded_as_it_was_told(kit: EngineKit, wo
 
 async def test_a_result_that_is_too_long_is_refused(kit: EngineKit, worker: Worker) -> None:
     run = await kit.start()
-    reply = await worker.op(run, "0:0", "step", "charge", output="x" * (MAX_PAYLOAD_BYTES + 1))
+    reply = await worker.op(run, "0:0", "step", "charge", output="x" * (MAX_STORED_BYTES + 1))
     assert reply["error_kind"] == "InvalidOptionError"
     assert "result of step 'charge' is 3145729 characters" in reply["error"]
 

@@ -24,7 +24,7 @@ from triggerdev import (
     tasks,
     wait,
 )
-from triggerdev.protocol import MAX_PAYLOAD_BYTES, OpRecord
+from triggerdev.protocol import MAX_STORED_BYTES, OpRecord
 from triggerdev.sdk.registry import Registry
 
 
@@ -229,7 +229,7 @@ async def test_a_failure_whose_class_is_gone_says_so(registry: Registry) -> None
     ("make", "message"),
     [
         (lambda: {"a": [object()]}, "result of step 'make'.a[0]: a `object` object cannot be written"),
-        (lambda: "x" * MAX_PAYLOAD_BYTES, "The result of step 'make' is 3,145,730 bytes as JSON"),
+        (lambda: "x" * MAX_STORED_BYTES, "The result of step 'make' is 10,485,762 bytes as JSON"),
         (lambda: "\ud800", "result of step 'make': "),
     ],
 )

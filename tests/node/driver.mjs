@@ -223,6 +223,17 @@ const steps = {
     assert.deepEqual((await wait.retrieveToken(hooked.id)).output, { by: "webhook" });
   },
 
+  async largeBodies() {
+    const data = "ü".repeat(400_000);
+    const handle = await tasks.trigger("child-task", { data, at: new Date(0) });
+    const run = await runs.poll(handle.id, POLL);
+    assert.deepEqual(run.output, { processed: data });
+    assert.equal((await runs.retrieve(handle.id)).payload.data.length, data.length);
+    const token = await wait.createToken();
+    await wait.completeToken(token, { data });
+    assert.deepEqual((await wait.retrieveToken(token.id)).output, { data });
+  },
+
   async schedules() {
     const page = await schedules.list({ page: 1, perPage: 10 });
     const report = page.data.find((schedule) => schedule.task === "daily-report");

@@ -64,10 +64,10 @@ def test_what_cannot_be_written_is_named_with_its_place() -> None:
 
 
 def test_payloads_over_3_mb_are_refused() -> None:
-    assert serialise.dump_payload("x" * 3_145_726) is not None
-    with pytest.raises(PayloadError, match="3,145,729 bytes as JSON"):
-        serialise.dump_payload("x" * 3_145_727)
-    with pytest.raises(PayloadError, match="3 MB"):
+    assert serialise.dump_payload("x" * 10_485_758) is not None
+    with pytest.raises(PayloadError, match="10,485,761 bytes as JSON"):
+        serialise.dump_payload("x" * 10_485_759)
+    with pytest.raises(PayloadError, match="10 MB"):
         serialise.dump_payload("é" * 2_000_000)
 
 

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from tests.server.toy_worker import MANIFEST, ToyWorker
 from triggerdev.engine.engine import Engine
+from triggerdev.engine.objects import FolderObjects
 from triggerdev.engine.store.sqlite import SqliteStore
 from triggerdev.server.app import create_app
 from triggerdev.server.context import Api
@@ -20,7 +21,7 @@ BASE = "http://127.0.0.1:3030"
 
 @pytest.fixture
 async def engine(tmp_path: Path) -> AsyncIterator[Engine]:
-    engine = Engine(SqliteStore(tmp_path / "engine.db"))
+    engine = Engine(SqliteStore(tmp_path / "engine.db"), objects=FolderObjects(tmp_path / "objects"))
     await engine.start()
     await engine.activate("20261123.1", MANIFEST)
     yield engine

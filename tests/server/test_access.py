@@ -122,7 +122,15 @@ async def world(client: httpx.AsyncClient, anonymous: httpx.AsyncClient) -> Worl
     ids["span_id"] = _traces.run_span(run_id)
     ids["queue"] = (await client.get("/api/v1/queues/held?type=task")).json()["id"]
     return World(
-        anonymous, {**ids, "task_id": "held", "queue_name": "task/held", "name": "packet", "key": "k"}
+        anonymous,
+        {
+            **ids,
+            "task_id": "held",
+            "queue_name": "task/held",
+            "name": "packet",
+            "key": "k",
+            "part": "output",
+        },
     )
 
 

@@ -118,6 +118,17 @@ async def serve(folder: Path) -> AsyncIterator[httpx.AsyncClient]:
     await engine.stop()
 
 
+_IDS = {
+    "task_id": "held",
+    "name": "packet",
+    "schedule_id": "x",
+    "seal": "x",
+    "key": "k",
+    "part": "output",
+    "span_id": "x",
+}
+
+
 class Target:
     """A server with its own loop, so that one of it can serve all the examples of a test."""
 
@@ -137,8 +148,7 @@ class Target:
 
     def ask(self, route: APIRoute, query: dict[str, str], content: bytes) -> httpx.Response:
         path = route.path.replace(":path}", "}")
-        ids = {"task_id": "held", "name": "packet", "schedule_id": "x", "seal": "x", "key": "k", **self.ids}
-        ids["span_id"] = "x"
+        ids = {**_IDS, **self.ids}
         return self.request(method(route), path.format(**ids), query, content)
 
     def request(self, verb: str, path: str, query: dict[str, str], content: bytes) -> httpx.Response:

@@ -403,6 +403,27 @@ def test_schedules_are_found_by_what_they_are(store: Store) -> None:
         assert tx.next_due(scheduled=["none"]) is None
 
 
+def test_stored_bodies_are_needed_by_what_names_them(store: Store) -> None:
+    stored = {"payload_type": "application/store", "output_type": "application/store"}
+    runs = [
+        a_run("1", payload="bodies/1", output="bodies/2", **stored),
+        a_run("2", payload="bodies/3", output="bodies/4"),
+    ]
+    token = Token("waitpoint_1", "COMPLETED", 1, output="bodies/5", output_type="application/store")
+    child = {"ok": True, "output": "bodies/6", "output_type": "application/store"}
+    done = an_op("1", "0:0", 0, done=True, result={"id": "batch_1", "runs": [child]})
+    text = an_op("1", "0:1", 1, done=True, result={"output": '"bodies/7"', "output_type": "application/json"})
+    with store.write() as tx:
+        tx.insert_runs(runs)
+        tx.insert_token(token)
+        tx.insert_ops([done, text])
+    asked = [f"bodies/{n}" for n in range(9)]
+    with store.read() as tx:
+        assert tx.needed_bodies(asked) == {"bodies/1", "bodies/2", "bodies/5", "bodies/6"}
+        assert tx.needed_bodies(["bodies/2", "bodies/8"]) == {"bodies/2"}
+        assert tx.needed_bodies([]) == set()
+
+
 def test_logs_come_in_order_from_a_place(store: Store) -> None:
     lines = [LogEntry(0, "run_1", 1, n, "stdout", "info", ODD, {"n": n} if n else None) for n in range(3)]
     with store.write() as tx:

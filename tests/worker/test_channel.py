@@ -68,6 +68,18 @@ def test_many_frames_may_arrive_at_once() -> None:
     assert buffer.take() == []
 
 
+def test_a_message_can_be_longer_than_a_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channel, "MAX_FRAME_BYTES", 100)
+    long = {"t": "start", "text": "zwölf" * 70}
+    data = encode_frame([long]) + encode_frame([{"t": "end"}])
+    buffer = FrameBuffer()
+    taken: list[Message] = []
+    for index in range(len(data)):
+        buffer.feed(data[index : index + 1])
+        taken += buffer.take()
+    assert taken == [long, {"t": "end"}]
+
+
 def test_a_length_beyond_all_measure_is_refused() -> None:
     buffer = FrameBuffer()
     buffer.feed(b"\xff\xff\xff\xff")

@@ -15,7 +15,7 @@ def read_payload(text: str | None, file: str | None) -> str | None:
     """Return the payload as JSON text, from the text or from a file ("-" is stdin); None if neither is given.
 
     Raises UsageError for both at once or a file that cannot be read, PayloadError for what is no JSON or more
-    than 3 MB.
+    than 10 MB.
     """
     if text is not None and file is not None:
         raise errors.UsageError("--payload and --payload-file exclude each other; give one of them.")
@@ -27,9 +27,9 @@ def read_payload(text: str | None, file: str | None) -> str | None:
         size = len(text.encode())
     except UnicodeEncodeError:
         raise errors.PayloadError("the payload is no UTF-8 text.") from None
-    if size > protocol.MAX_PAYLOAD_BYTES:
+    if size > protocol.MAX_STORED_BYTES:
         raise errors.PayloadError(
-            f"the payload has {size:,} bytes; at most {protocol.MAX_PAYLOAD_BYTES:,} (3 MB) can be sent. "
+            f"the payload has {size:,} bytes; at most {protocol.MAX_STORED_BYTES:,} (10 MB) can be sent. "
             "Put the data where the task can fetch it, and send its address."
         )
     parse_json(text, "payload" if file is None else f"payload in {file}")
@@ -57,7 +57,7 @@ def _refuse_constant(name: str) -> Any:
 
 
 def _read(file: str) -> str:
-    limit = protocol.MAX_PAYLOAD_BYTES + 1
+    limit = protocol.MAX_STORED_BYTES + 1
     try:
         if file == "-":
             data = sys.stdin.buffer.read(limit)
@@ -67,7 +67,7 @@ def _read(file: str) -> str:
     except OSError as error:
         raise errors.UsageError(f"cannot read --payload-file {file}: {error.strerror}") from error
     if len(data) == limit:
-        raise errors.PayloadError(f"the payload in {file} is larger than {limit - 1:,} bytes (3 MB).")
+        raise errors.PayloadError(f"the payload in {file} is larger than {limit - 1:,} bytes (10 MB).")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -19,7 +19,7 @@ def get(
 
     out = Output(json)
     with Api(project.find_server(api_url, config)) as api:
-        found = api.run(run)
+        found = api.filled(api.run(run))
     out.result(found)
     if json:
         return

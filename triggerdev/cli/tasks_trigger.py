@@ -102,7 +102,7 @@ def _send_and_wait(
     with Api(server) as api:
         run = str(api.trigger(task, body).get("id"))
         try:
-            ended = wait_for_run(api, run, timeout_s)
+            ended = api.filled(wait_for_run(api, run, timeout_s))
         except KeyboardInterrupt:
             out.say(f"{run} goes on: `trigger runs get {run}` shows it, `trigger runs cancel {run}` ends it.")
             raise

@@ -24,7 +24,7 @@ class StateFolder:
         self.path = root / ".trigger"
         self.database = self.path / "engine.db"
         self.env_file = self.path / "dev.env"
-        self.packets = self.path / "packets"
+        self.objects = self.path / "objects"
         self._key_file = self.path / "dev.key"
         self._id_file = self.path / "server.id"
 

@@ -11,6 +11,8 @@ from triggerdev.dev.render import DevOutput
 from triggerdev.worker.interpreter import check_interpreter, find_interpreter
 
 DATABASE_VARIABLE = "TRIGGER_DATABASE_URL"
+OBJECT_STORE_VARIABLE = "TRIGGER_OBJECT_STORE_URL"
+_OWN_VARIABLES = frozenset({DATABASE_VARIABLE, OBJECT_STORE_VARIABLE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class Project:
         they see the variable only if an env file has it.
         """
         options = self._options
-        environ = {name: value for name, value in options.environ.items() if name != DATABASE_VARIABLE}
+        environ = {name: value for name, value in options.environ.items() if name not in _OWN_VARIABLES}
         self.loaded = config.load_config(
             options.path, env_name="dev", environ=environ, env_files=options.env_files
         )
@@ -51,9 +53,15 @@ class Project:
     @property
     def database_url(self) -> str | None:
         """The URL of the server's database, from the environment or else from env files; None: SQLite."""
-        given = self._options.environ.get(DATABASE_VARIABLE, "") or self.loaded.environ.get(
-            DATABASE_VARIABLE, ""
-        )
+        return self._variable(DATABASE_VARIABLE)
+
+    @property
+    def object_store_url(self) -> str | None:
+        """The URL of the bucket for large payloads and outputs; None: a folder beside the database."""
+        return self._variable(OBJECT_STORE_VARIABLE)
+
+    def _variable(self, name: str) -> str | None:
+        given = self._options.environ.get(name, "") or self.loaded.environ.get(name, "")
         return given.strip() or None
 
     def reread(self) -> None:

@@ -16,6 +16,7 @@ from triggerdev.dev.render import DevOutput
 from triggerdev.dev.trouble import WarningsShown
 from triggerdev.engine.engine import Engine
 from triggerdev.engine.model import RunEvent
+from triggerdev.engine.objects import open_objects
 from triggerdev.engine.store import describe, open_store
 from triggerdev.engine.store.protocol import Store
 from triggerdev.protocol import Manifest, Message, WorkerSettings
@@ -70,6 +71,7 @@ class DevSession:
             retention=translate.retention(loaded),
             concurrency_limit=loaded.config.queues.concurrency_limit,
             prices=translate.prices(loaded),
+            objects=open_objects(self._project.object_store_url or self._folder.objects, loaded.environ),
         )
         self._engine.listen(self._on_run_event)
         await self._engine.start()
@@ -162,7 +164,7 @@ class DevSession:
         from triggerdev.server.serving import serve
         from triggerdev.server.settings import ServerSettings
 
-        settings = ServerSettings(data_dir=self._folder.packets)
+        settings = ServerSettings(data_dir=self._folder.objects)
         app = create_app(self._engine, secret_key=self._key, settings=settings)
         self._server = await serve(app, self._options.host, 0, sock=self._socket)
         self._folder.write_env(self._url, self._key)

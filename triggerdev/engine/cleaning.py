@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from triggerdev.engine.clock import Clock, steady_ns
@@ -14,6 +14,7 @@ from triggerdev.engine.context import Context
 
 _log = logging.getLogger(__name__)
 PASS_SECONDS = 60.0
+SWEEP_SECONDS = 3600.0  # between looks at everything that is stored beside the database
 JUMP_MS = 3_600_000
 _FIRST_STEP = 25  # rows; a step that is quick makes the next one larger
 _STEP_SECONDS = 0.01
@@ -23,14 +24,18 @@ Submit = Callable[[Callable[[Context], Any]], "asyncio.Future[Any]"]
 
 
 class Cleaner:
-    """Makes a pass each minute. A full disk puts it off; that is logged once.
+    """Makes a pass each minute, and `sweep`s stored bodies each hour. A full disk puts it off, logged once.
 
     After a jump of the clock (a database's; that of SystemClock has none) by an hour or more nothing is
     deleted for an hour: what is old only by a clock that is wrong for a moment would be gone for ever.
     """
 
-    def __init__(self, submit: Submit, clock: Clock, keep: Retention) -> None:
+    def __init__(
+        self, submit: Submit, clock: Clock, keep: Retention, sweep: Callable[[], Awaitable[int]]
+    ) -> None:
         self._submit = submit
+        self._sweep = sweep
+        self._swept_at = 0.0
         self._clock = clock
         self._keep = keep
         self._task: asyncio.Task[None] | None = None
@@ -73,6 +78,7 @@ class Cleaner:
     async def _try(self) -> None:
         try:
             await self.clean()
+            await self._sweep_bodies()
         except StoppedError:
             raise
         except Exception as error:
@@ -81,6 +87,11 @@ class Cleaner:
             self._failing = True
         else:
             self._failing = False
+
+    async def _sweep_bodies(self) -> None:
+        if time.monotonic() >= self._swept_at:
+            self._swept_at = time.monotonic() + SWEEP_SECONDS
+            await self._sweep()
 
     def _has_jumped(self) -> bool:
         """Tell if the clock has jumped within the last hour."""

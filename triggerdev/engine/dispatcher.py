@@ -8,10 +8,12 @@ from typing import Any
 
 from triggerdev import errors
 from triggerdev.engine import messages
+from triggerdev.engine.bodies import Bodies
 from triggerdev.engine.commands import attempts, timers
 from triggerdev.engine.committer import Command, Committer, StoppedError
 from triggerdev.engine.context import Context
 from triggerdev.engine.leases import Leases
+from triggerdev.engine.outbox import Outbox
 from triggerdev.engine.store.protocol import Capacity
 from triggerdev.engine.tasks import TaskTable
 from triggerdev.protocol import Message
@@ -37,8 +39,8 @@ class Session:
         self, dispatcher: "Dispatcher", worker: str, deliver: Deliver, free: Free, first: Command | None
     ) -> None:
         self.worker = worker
-        self.deliver = deliver
         self.free = free
+        self.outbox = Outbox(deliver, dispatcher.bodies, self._payload_gone, dispatcher.pump)
         self.first = first
         self.is_ready = first is None
         self._leases_lost = 0
@@ -57,7 +59,8 @@ class Session:
         self.is_ready = False
         self._leases_lost += 1
         self._inbox = _without_lines(self._inbox)
-        self.deliver([{"t": "lease_lost"}])
+        self.outbox.clear()
+        self.outbox.send([{"t": "lease_lost"}])
 
     async def flushed(self) -> None:
         """Wait until everything received so far is committed."""
@@ -85,14 +88,22 @@ class Session:
         leases_lost = self._leases_lost
         while True:
             try:
+                await self._dispatcher.put_away(frame)
                 await self._dispatcher.submit_frame(self.worker, frame)
-            except errors.EnvironmentProblemError as error:  # of the database, not of the message
+            except errors.EnvironmentProblemError as error:  # of what stores it, not of the message
                 _log.warning("%s", error)
                 await asyncio.sleep(_RETRY_SECONDS)
                 if self._leases_lost != leases_lost:
                     frame = _without_lines(frame)
             else:
                 return
+
+    def _payload_gone(self, message: Message, error: errors.MissingBodyError) -> None:
+        """Fail a run that cannot start, since its payload is no longer where it was stored."""
+        run = message["run"]
+        failure = {"type": "INTERNAL_ERROR", "code": "TASK_INPUT_ERROR", "message": f"payload: {error}"}
+        about = {"run": run["id"], "token": run["token"], "usage_ms": 0}
+        self.receive([{"t": "done", "outcome": "failed", "error": failure, **about}])
 
     async def _refuse(self, message: Message, error: Exception) -> None:
         """See to it that no run hangs on a message that cannot be stored."""
@@ -111,7 +122,8 @@ class Dispatcher:
 
     `limit`: how many runs may execute at the same time, at all workers of all servers together.
     `holds` tells, where others can take a worker's lease, whether it still has it: if not, it gets no runs
-    and its lines are refused. (Its other messages are refused by the tokens of their runs.)
+    and its lines are refused. (Its other messages are refused by the tokens of their runs.) `bodies` moves
+    what is large to where it is stored and back.
     """
 
     def __init__(
@@ -121,7 +133,9 @@ class Dispatcher:
         leases: Leases,
         holds: Holds | None = None,
         limit: int | None = None,
+        bodies: Bodies | None = None,
     ) -> None:
+        self.bodies = bodies
         self._committer = committer
         self._tasks = tasks
         self._leases = leases
@@ -175,7 +189,9 @@ class Dispatcher:
 
     def disconnect(self, worker: str) -> None:
         """Close a session. Its lease goes on from now: it may be too young to have been noted by a sweep."""
-        if self._sessions.pop(worker, None) is not None:
+        session = self._sessions.pop(worker, None)
+        if session is not None:
+            session.outbox.clear()
             future = self._committer.submit(lambda ctx: timers.renew(ctx, [worker], self._leases.length_ms))
             future.add_done_callback(_log_failure)
 
@@ -206,9 +222,24 @@ class Dispatcher:
             if session is None:
                 continue
             try:
-                session.deliver(batch)
+                session.outbox.send(batch)
             except Exception:  # what it does not get, it will not answer: its lease ends
                 _log.exception("%d messages cannot be delivered to worker %s", len(batch), worker)
+
+    async def delivered(self) -> None:
+        """Wait until what was given out has reached its worker, stored bodies included."""
+        for session in list(self._sessions.values()):
+            await session.outbox.settled()
+
+    async def put_away(self, frame: list[Message]) -> None:
+        """Store the large bodies of messages. Raises StorageFullError, StorageUnavailableError."""
+        if self.bodies is not None and any(map(self.bodies.is_large, frame)):
+            await self.bodies.put_all_away(frame)
+
+    def close(self) -> None:
+        """Read no more of what is stored."""
+        for session in self._sessions.values():
+            session.outbox.clear()
 
     def submit_frame(self, worker: str, frame: list[Message]) -> "asyncio.Future[Any]":
         future = self._committer.submit(lambda ctx: self._handle(ctx, worker, frame))
@@ -249,7 +280,11 @@ class Dispatcher:
     def _capacities(self, session: Session) -> list[Capacity]:
         free = session.free()
         tasks = self._tasks()
-        pairs = ((tasks.async_ids, free.get("async", 0)), (tasks.sync_ids, free.get("sync", 0)))
+        starting = session.outbox.starting  # given out, and the worker does not count them yet
+        pairs = (
+            (tasks.async_ids, free.get("async", 0) - starting),
+            (tasks.sync_ids, free.get("sync", 0) - starting),
+        )
         return [Capacity(ids, min(room, _MAX_CLAIM)) for ids, room in pairs if ids and room > 0]
 
     def _claimed(self, future: "asyncio.Future[int]") -> None:

@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 from triggerdev._prices import NO_PRICES, Prices
 from triggerdev._traces import TraceContext
 from triggerdev.engine import answers
+
+from triggerdev.engine.bodies import Bodies
 from triggerdev.engine.cleaning import Cleaner
 from triggerdev.engine.clock import Clock, IdSource, SystemClock
 from triggerdev.engine.commands import (
@@ -54,12 +56,13 @@ from triggerdev.engine.model import (
     TriggerItem,
     TriggerResult,
 )
+from triggerdev.engine.objects.protocol import ObjectStore
 from triggerdev.engine.sharing import LOOK_AGAIN_SECONDS, POLL_SECONDS, Sharing, holds, take_over
 from triggerdev.engine.store.protocol import Store, Tx
 from triggerdev.engine.store.shared import RepeatError, SharedStore
 from triggerdev.engine.tasks import TaskTable
 from triggerdev.engine.watch import Feed, Watch
-from triggerdev.protocol import Manifest, TaskInfo
+from triggerdev.protocol import INLINE_BYTES, Manifest, TaskInfo
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -72,6 +75,7 @@ class Engine:
     """One environment's runs. All methods run on one asyncio loop; every answer is durable.
 
     `concurrency_limit`: how many runs execute at the same time, in all queues, at all servers of the store.
+    Payloads and outputs of more than `inline_bytes` go to `objects`; without one, everything is in the database.
 
     Refusals are `errors.EngineError` and its kinds; a full disk is StorageFullError.
     """
@@ -88,6 +92,8 @@ class Engine:
         retention: Retention | None = None,
         prices: Prices = NO_PRICES,
         concurrency_limit: int | None = None,
+        objects: ObjectStore | None = None,
+        inline_bytes: int = INLINE_BYTES,
     ) -> None:
         if concurrency_limit is not None and concurrency_limit < 1:
             raise ValueError(
@@ -109,8 +115,14 @@ class Engine:
         forward = self._sharing.forward if self._sharing else None
         patience = shared.patience if shared else None
         self._committer = Committer(store, self._context, self._carry_out, forward, patience)
+        self.bodies = None if objects is None else Bodies(objects, self._clock, self._ids, inline_bytes)
         self._dispatcher = Dispatcher(
-            self._committer, lambda: self._tasks, self._leases, holds if shared else None, concurrency_limit
+            self._committer,
+            lambda: self._tasks,
+            self._leases,
+            holds if shared else None,
+            limit=concurrency_limit,
+            bodies=self.bodies,
         )
         self._runs = Watch()
         self._logs = Watch()
@@ -125,7 +137,7 @@ class Engine:
         self._longest_sleep = POLL_SECONDS if shared else _LONGEST_SLEEP
         self._shortest_sleep = _SHORTEST_SHARED_SLEEP if shared else 0.0
         self._sweeper: asyncio.Task[None] | None = None
-        self._cleaner = Cleaner(self._submit, self._clock, retention or Retention())
+        self._cleaner = Cleaner(self._submit, self._clock, retention or Retention(), self.sweep_bodies)
 
     # -- life --------------------------------------------------------------------------------------
 
@@ -163,6 +175,7 @@ class Engine:
             await self._sharing.stop()
         if self._timer is not None:
             self._timer.cancel()
+        self._dispatcher.close()
         await self._committer.stop()
         self._readers.shutdown()
         self._store.close()
@@ -227,6 +240,8 @@ class Engine:
         `caller`: the span whose trace the run continues.
         """
         origin = triggering.Origin(trace=caller)
+        if self.bodies is not None:
+            item = await self.bodies.item(item)
         return await self._do_and_pump(
             lambda ctx: requests.once(
                 ctx, request, lambda: triggering.trigger(ctx, item, origin), answers.made_run
@@ -255,6 +270,8 @@ class Engine:
     async def add_batch_items(
         self, batch_id: str, items: list[TriggerItem], *, caller: TraceContext | None = None
     ) -> ItemsAccepted:
+        if self.bodies is not None:
+            items = [await self.bodies.item(item) for item in items]
         return await self._do_and_pump(lambda ctx: batches.add_items(ctx, batch_id, items, caller))
 
     async def retrieve_batch(self, batch_id: str) -> Batch:
@@ -319,6 +336,10 @@ class Engine:
     async def replay_run(
         self, run_id: str, overrides: dict[str, Any], *, request: str | None = None
     ) -> TriggerResult:
+        if self.bodies is not None and overrides.get("payload") is not None:
+            kind = overrides.get("payloadType", "application/json")
+            text, kind = await self.bodies.put_away(overrides["payload"], kind)
+            overrides = {**overrides, "payload": text, "payloadType": kind}
         return await self._do_and_pump(
             lambda ctx: requests.once(
                 ctx, request, lambda: triggering.replay(ctx, run_id, overrides), answers.made_run
@@ -370,6 +391,8 @@ class Engine:
         return answers.page(found, size, lambda token: token.id, after, before)
 
     async def complete_token(self, id_or_name: str, output: str | None, output_type: str) -> None:
+        if self.bodies is not None:
+            output, output_type = await self.bodies.put_away(output, output_type)
         await self._do_and_pump(lambda ctx: tokens.complete(ctx, id_or_name, output, output_type))
 
     async def list_schedules(self, *, page: int, per_page: int) -> tuple[list[Schedule], int]:
@@ -527,11 +550,19 @@ class Engine:
         """Delete what is older than the retention says and needed no more; returns how many rows went."""
         return await self._cleaner.clean()
 
+    async def sweep_bodies(self) -> int:
+        """Delete stored bodies that nothing has named for a day; returns how many objects went."""
+        return 0 if self.bodies is None else await self.bodies.sweep(self._needed_bodies)
+
+    async def _needed_bodies(self, keys: list[str]) -> set[str]:
+        return await self._read(lambda ctx: ctx.tx.needed_bodies(keys))
+
     async def settled(self) -> None:
         """Wait until all that was asked so far is committed and no run is being given out."""
         await self._committer.submit(_nothing)
         while self._dispatcher.is_claiming:
             await self._committer.submit(_nothing)
+        await self._dispatcher.delivered()
 
     def _arm(self, due_at: int | None) -> None:
         if self._stopping or (due_at is not None and self._due_at is not None and self._due_at <= due_at):

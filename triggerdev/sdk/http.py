@@ -25,6 +25,7 @@ API_VERSION = "2025-07-16"
 RETRIED = frozenset({408, 429})
 _FACTOR = 1.6
 _MAX_PAUSE_S = 30.0
+_TRANSFER_S = 120.0  # for 10 MB, over whatever line
 
 
 @dataclass
@@ -111,8 +112,6 @@ async def request(
     Repeated on 408, 429, 5xx and connection errors, unless the answer's x-should-retry says otherwise.
     Raises ApiError for other answers, ConnectionFailedError if there is none. `timeout` is in seconds.
     """
-    import httpx
-
     url, key = address()
     body = _json.dump_bytes(json) if json is not None else content
     sent = {
@@ -125,17 +124,45 @@ async def request(
         **trace_headers(),
         **(headers or {}),
     }
+    response = await _repeated(method, url + path, params, body, sent, timeout or _configured.timeout_s)
+    return Answer(_parse(response), {name.lower(): value for name, value in response.headers.items()})
+
+
+async def transfer(
+    method: str, url: str, content: bytes | None = None, content_type: str | None = None
+) -> tuple[bytes, str]:
+    """Upload to or download from a signed URL, without a key; gives the answer's bytes and their type.
+
+    Repeated and raises as `request` does.
+    """
+    headers = {"user-agent": f"triggerdev-python/{__version__}"}
+    if content_type is not None:
+        headers["content-type"] = content_type
+    response = await _repeated(method, url, None, content, headers, _TRANSFER_S)
+    return response.content, response.headers.get("content-type", "").partition(";")[0]
+
+
+async def _repeated(
+    method: str,
+    url: str,
+    params: Mapping[str, Any] | None,
+    body: bytes | None,
+    headers: dict[str, str],
+    timeout: float,
+) -> "httpx.Response":
+    import httpx
+
     tries = max(1, _configured.max_tries)
     for attempt in range(1, tries + 1):
         try:
-            response = await _send(method, url + path, params, body, sent, timeout or _configured.timeout_s)
+            response = await _send(method, url, params, body, headers, timeout)
         except httpx.TransportError as error:
             if attempt == tries:
-                raise _unreachable(url, error) from error
+                raise _unreachable(_origin(url), error) from error
             await pause(attempt)
             continue
         if response.is_success:
-            return Answer(_parse(response), {name.lower(): value for name, value in response.headers.items()})
+            return response
         if attempt == tries or not _worth_repeating(response):
             raise _api_error(response)
         await pause(attempt, _until_reset(response))
@@ -151,6 +178,11 @@ def trace_headers() -> dict[str, str]:
     found: dict[str, str] = {}
     TraceContextTextMapPropagator().inject(found)
     return found
+
+
+def _origin(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.partition('/')[0]}"
 
 
 async def _send(

@@ -8,7 +8,8 @@ from urllib.parse import quote
 
 from triggerdev import _json
 from triggerdev.errors import ApiError, PayloadError
-from triggerdev.sdk import http, options, serialise, times
+from triggerdev.protocol import STORED
+from triggerdev.sdk import http, options, packets, serialise, times
 from triggerdev.sdk.results import BatchHandle
 from triggerdev.sdk.run_filters import ENDED
 
@@ -43,7 +44,7 @@ async def follow(path: str, params: Mapping[str, str]) -> AsyncIterator[list[Row
                 raise
             place = {"offset": _START}  # the server has forgotten us
             continue
-        yield _changed(known, answer.body or [])
+        yield [await _filled(row) for row in _changed(known, answer.body or [])]
         headers = answer.headers
         place = {
             "offset": headers.get("electric-offset", place["offset"]),
@@ -51,6 +52,15 @@ async def follow(path: str, params: Mapping[str, str]) -> AsyncIterator[list[Row
         }
         if "electric-up-to-date" in headers or _is_up_to_date(answer.body):
             place |= {"live": "true", "cursor": headers.get("electric-cursor", "")}
+
+
+async def _filled(row: Row) -> Row:
+    """Download what is stored beside the run."""
+    for part in ("payload", "output"):
+        if row.get(f"{part}Type") == STORED and row.get(part) is not None:
+            text, kind = await packets.fetch_of_run(row["friendlyId"], part)
+            row = {**row, part: text, f"{part}Type": kind}
+    return row
 
 
 def _changed(known: dict[str, Row], messages: Iterable[Row]) -> list[Row]:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from triggerdev.errors import PayloadError
 from triggerdev.sdk import batch as batches
-from triggerdev.sdk import http, pages, realtime, run_filters, times
+from triggerdev.sdk import http, packets, pages, realtime, run_filters, times
 from triggerdev.sdk.calls import drive_iterator, operation, refuse_loop
 from triggerdev.sdk.results import BatchHandle, RunFailedError, RunHandle
 from triggerdev.sdk.run_filters import RunFilter
@@ -146,7 +146,7 @@ def _path(run: "str | Run | RunHandle", version: str = "v1", action: str = "") -
 @operation("runs.retrieve")
 async def retrieve(run: "str | Run | RunHandle") -> Run:
     """Look at a run. Raises NotFoundError."""
-    return Run.of((await http.request("GET", _path(run, "v3"))).body)
+    return Run.of(await packets.filled((await http.request("GET", _path(run, "v3"))).body))
 
 
 @operation("runs.cancel")
@@ -169,7 +169,8 @@ def _handle(answer: dict[str, Any]) -> RunHandle:
 async def reschedule(run: "str | Run | RunHandle", delay: str | timedelta | datetime) -> Run:
     """Give a DELAYED run another delay, from now. Raises UnprocessableEntityError if it is not delayed."""
     body = {"delay": times.moment_or_duration(delay, "delay")}
-    return Run.of((await http.request("POST", _path(run, "v1", "/reschedule"), json=body)).body)
+    answer = (await http.request("POST", _path(run, "v1", "/reschedule"), json=body)).body
+    return Run.of(await packets.filled(answer))
 
 
 async def _follow(
@@ -180,12 +181,13 @@ async def _follow(
     path = _path(run, "v3")
     seen: tuple[Any, ...] | None = None
     revision: int | None = None
+    known: dict[str, Any] = {}
     while True:
         patience = min(_LONG_POLL_S, max(0.0, deadline - time.monotonic()))
         params = {} if revision is None else {"wait": round(patience, 3), "since": revision}
         answer = (await http.request("GET", path, params=params, timeout=_LONG_POLL_S + 15)).body
         revision = answer.get("rev")
-        now = Run.of(answer)
+        now = Run.of(await packets.filled(answer, known))
         state = (revision, now.status, now.updated_at, now.metadata, now.tags)
         if state != seen:
             seen = state

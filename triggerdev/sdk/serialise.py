@@ -14,7 +14,7 @@ from typing import Any
 
 from triggerdev import _durations, _json
 from triggerdev.errors import PayloadError
-from triggerdev.protocol import MAX_PAYLOAD_BYTES
+from triggerdev.protocol import MAX_STORED_BYTES
 
 JSON = "application/json"
 TEXT = "text/plain"
@@ -60,7 +60,7 @@ def dump(value: Any) -> str:
 
 
 def dump_payload(value: Any, what: str = "payload") -> str | None:
-    """Write a payload as JSON text; None is no payload. Raises PayloadError, also if over 3 MB."""
+    """Write a payload as JSON text; None is no payload. Raises PayloadError, also if over 10 MB."""
     if value is None:
         return None
     try:
@@ -68,9 +68,9 @@ def dump_payload(value: Any, what: str = "payload") -> str | None:
     except (TypeError, ValueError, RecursionError) as error:
         raise PayloadError(explain(value, error, what)) from None
     size = len(text) if text.isascii() else len(text.encode())
-    if size > MAX_PAYLOAD_BYTES:
+    if size > MAX_STORED_BYTES:
         raise PayloadError(
-            f"The {what} is {size:,} bytes as JSON; at most {MAX_PAYLOAD_BYTES:,} (3 MB) can be sent. "
+            f"The {what} is {size:,} bytes as JSON; at most {MAX_STORED_BYTES:,} (10 MB) can be sent. "
             "Store it elsewhere and send a reference."
         )
     return text

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from triggerdev import _json, protocol
 from triggerdev.errors import BatchTriggerError, PayloadError
-from triggerdev.sdk import http, keys, options, serialise, session, times
+from triggerdev.sdk import http, keys, options, packets, serialise, session, times
 from triggerdev.sdk.calls import running_loop
 from triggerdev.sdk.results import BatchHandle, BatchResult, Result, RunHandle
 
@@ -34,11 +34,12 @@ class Item:
             "options": self.options,
         }
 
-    def line(self, index: int) -> str:
-        """Give the item as a line of the batch items stream."""
-        wire = {"index": index, "task": self.task, "options": {**self.options, "payloadType": serialise.JSON}}
+    async def line(self, index: int) -> str:
+        """Give the item as a line of the batch items stream; a large payload is uploaded, and named."""
+        wire: dict[str, Any] = {"index": index, "task": self.task, "options": dict(self.options)}
+        wire["options"]["payloadType"] = serialise.JSON
         if self.payload is not None:
-            wire["payload"] = self.payload
+            wire["payload"], wire["options"]["payloadType"] = await packets.packed(self.payload)
         return _json.dumps(wire) + "\n"
 
 
@@ -53,7 +54,7 @@ async def trigger(task: str, payload: Any, given: Mapping[str, Any]) -> RunHandl
         return RunHandle(made["id"], task, made.get("is_cached", False))
     body: dict[str, Any] = {"options": {**wire, "payloadType": serialise.JSON}}
     if text is not None:
-        body["payload"] = text
+        body["payload"], body["options"]["payloadType"] = await packets.packed(text)
     answer = await _over_http(task, body)
     token = answer.headers.get("x-trigger-jwt")
     return RunHandle(answer.body["id"], task, answer.body.get("isCached", False), token)
@@ -175,7 +176,7 @@ async def _batch_over_http(items: list[Item], key: Any, ttl: Any) -> BatchHandle
 
 
 async def _send_items(batch: str, items: list[Item]) -> None:
-    lines = "".join(item.line(index) for index, item in enumerate(items)).encode()
+    lines = "".join([await item.line(index) for index, item in enumerate(items)]).encode()
     accepted = 0
     for attempt in range(1, _STREAM_TRIES + 1):
         answer = await http.request(

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from triggerdev import protocol
 from triggerdev.errors import NotFoundError, PayloadError
-from triggerdev.sdk import http, keys, options, pages, serialise, session, times
+from triggerdev.sdk import http, keys, options, packets, pages, serialise, session, times
 from triggerdev.sdk.calls import drive, operation, refuse_loop
 from triggerdev.sdk.results import TokenCall, TokenResult
 
@@ -240,7 +240,10 @@ async def retrieve_token(token: "str | Token | TokenInfo") -> TokenInfo:
     target, is_name = _target(token)
     token_id = await _find(target) if is_name else target
     answer = await http.request("GET", f"/api/v1/waitpoints/tokens/{quote(token_id, safe='')}")
-    return TokenInfo.of(answer.body)
+    found: dict[str, Any] = answer.body
+    if found.get("outputType") == protocol.STORED:
+        found["output"], found["outputType"] = await packets.fetch(found["output"])
+    return TokenInfo.of(found)
 
 
 def _query(

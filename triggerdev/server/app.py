@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from triggerdev import errors
+from triggerdev.engine.objects import FolderObjects
 from triggerdev.server import bodies, documenting, problems
 from triggerdev.server.context import Api
 from triggerdev.server.gate import Gate, route_of
@@ -78,7 +79,7 @@ def create_app(engine: "Engine", *, secret_key: str, settings: ServerSettings) -
         secret_key=secret_key,
         settings=settings,
         signer=TokenSigner(secret_key, engine.environment.id),
-        packets=PacketStore(settings.data_dir / "packets"),
+        packets=PacketStore(engine.bodies.objects if engine.bodies else FolderObjects(settings.data_dir)),
         hosts=hosts,
     )
     for module in ROUTERS:

@@ -4,7 +4,7 @@ from typing import Any
 
 from triggerdev import _durations, _json
 from triggerdev.engine.model import TriggerItem
-from triggerdev.protocol import MAX_PAYLOAD_BYTES
+from triggerdev.protocol import MAX_PAYLOAD_BYTES, MAX_STORED_BYTES, STORED
 from triggerdev.server import problems
 from triggerdev.server.bodies import parse_json
 from triggerdev.server.packets import PacketStore
@@ -12,7 +12,6 @@ from triggerdev.server.packets import PacketStore
 JSON = "application/json"
 SUPERJSON = "application/super+json"
 TEXT = "text/plain"
-STORED = "application/store"
 _TYPES = frozenset({JSON, SUPERJSON, TEXT})
 _MAX_TASK_ID = 512
 _MAX_NUMBER = 2**53
@@ -67,8 +66,8 @@ async def trigger_item(
     """Make the engine's item of one trigger body.
 
     A payload of type application/store is read back from `packets`, and refused with 403 when that is None.
-    Refuses with 400 what is malformed and with 413 a payload over 3 MB; `where` is the item's number, for the
-    message.
+    Refuses with 400 what is malformed and with 413 a payload over 3 MB (a stored one: 10 MB); `where` is the
+    item's number, for the message.
     """
     payload: str | None
     try:
@@ -109,8 +108,8 @@ def inline_payload(body: dict[str, Any], declared: Any) -> tuple[str | None, str
     return text, SUPERJSON if is_superjson else JSON
 
 
-def _text_payload(text: str, declared: str | None) -> tuple[str, str]:
-    _check_size(text)
+def _text_payload(text: str, declared: str | None, most: int = MAX_PAYLOAD_BYTES) -> tuple[str, str]:
+    _check_size(text, most)
     if declared == TEXT:
         return text, TEXT
     try:
@@ -122,10 +121,10 @@ def _text_payload(text: str, declared: str | None) -> tuple[str, str]:
     return text, declared or JSON
 
 
-def _check_size(text: str) -> None:
+def _check_size(text: str, most: int = MAX_PAYLOAD_BYTES) -> None:
     size = len(text) if text.isascii() else len(text.encode())
-    if size > MAX_PAYLOAD_BYTES:
-        raise problems.too_large("payload", size, MAX_PAYLOAD_BYTES)
+    if size > most:
+        raise problems.too_large("payload", size, most)
 
 
 async def _stored(name: Any, packets: PacketStore | None) -> tuple[str, str]:
@@ -139,11 +138,11 @@ async def _stored(name: Any, packets: PacketStore | None) -> tuple[str, str]:
     if packet is None:
         raise problems.bad_request("payload: no stored payload has this name; upload it first")
     try:
-        text = packet.body.decode()
+        text = packet.data.decode()
     except UnicodeDecodeError:
         raise problems.bad_request("payload: the stored payload is not UTF-8 text") from None
     kind = packet.content_type.partition(";")[0].strip().lower()
-    return _text_payload(text, kind if kind in _TYPES else None)
+    return _text_payload(text, kind if kind in _TYPES else None, MAX_STORED_BYTES)
 
 
 def plain_json(text: str | None, kind: str) -> Any:

@@ -1,5 +1,6 @@
 """The engine's data as the API's JSON. What is not there is left out: clients refuse null there."""
 
+from collections.abc import Callable
 from typing import Any
 
 from triggerdev import _durations, _json
@@ -7,10 +8,11 @@ from triggerdev.engine.commands import queues, schedule_calls
 from triggerdev.engine.cron import describe
 from triggerdev.engine.model import Batch, Load, QueueDetail, Run, RunDetail, Schedule, Status, Token
 from triggerdev.engine.model import Environment as Env
-from triggerdev.protocol import DEFAULT_MACHINE, ErrorInfo, TaskInfo
+from triggerdev.protocol import DEFAULT_MACHINE, STORED, ErrorInfo, TaskInfo
 from triggerdev.server.payloads import plain_json
 
 Json = dict[str, Any]
+Link = Callable[[str], str]
 
 _QUEUED = frozenset({Status.PENDING, Status.DELAYED})
 _EXECUTING = frozenset({Status.EXECUTING, Status.RETRYING})
@@ -103,8 +105,11 @@ def related_run(run: Run) -> Json:
     return shown
 
 
-def run_detail(detail: RunDetail) -> Json:
-    """A run as `runs.retrieve` shows it; machine, memory and `rev`, which counts changes, are ours."""
+def run_detail(detail: RunDetail, link: Link) -> Json:
+    """A run as `runs.retrieve` shows it; machine, memory and `rev`, which counts changes, are ours.
+
+    `link` makes the URL of a stored body.
+    """
     run = detail.run
     shown = related_run(run)
     shown["attemptCount"] = run.attempt
@@ -112,10 +117,9 @@ def run_detail(detail: RunDetail) -> Json:
     shown["machine"] = run.machine or DEFAULT_MACHINE
     if run.peak_memory is not None:
         shown["peakMemoryBytes"] = run.peak_memory
-    if run.payload is not None:
-        shown["payload"] = plain_json(run.payload, run.payload_type)
-    if run.status is Status.COMPLETED and run.output is not None:
-        shown["output"] = plain_json(run.output, run.output_type)
+    _add_body(shown, "payload", run.payload, run.payload_type, link)
+    if run.status is Status.COMPLETED:
+        _add_body(shown, "output", run.output, run.output_type, link)
     if run.error is not None:
         shown["error"] = serialized_error(run.error)
     if detail.schedule is not None:
@@ -129,6 +133,15 @@ def run_detail(detail: RunDetail) -> Json:
         related["children"] = [related_run(child) for child in detail.children]
     shown["relatedRuns"] = related
     return shown
+
+
+def _add_body(shown: Json, name: str, text: str | None, kind: str, link: Link) -> None:
+    if text is None:
+        return
+    if kind == STORED:
+        shown[f"{name}PresignedUrl"] = link(text)
+    else:
+        shown[name] = plain_json(text, kind)
 
 
 def serialized_error(error: ErrorInfo) -> Json:

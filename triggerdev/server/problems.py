@@ -8,7 +8,7 @@ from triggerdev import errors
 
 NO_RETRY = {"x-should-retry": "false"}
 _TRY_AGAIN = {"retry-after": "1"}
-_NO_DATABASE = "The database cannot be reached at the moment. Nothing was written; try again."
+_NO_DATABASE = "The database or object store cannot be reached at the moment. Nothing was written; try again."
 
 
 class Problem(HTTPException):

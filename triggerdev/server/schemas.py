@@ -249,7 +249,9 @@ class RelatedRuns(Wire):
 
 class RunAnswer(RelatedRun):
     payload: Any = None
+    payload_presigned_url: str | None = Field(None, description="Instead of `payload`, if it is large.")
     output: Any = Field(None, description="Only of a completed run.")
+    output_presigned_url: str | None = Field(None, description="Instead of `output`, if it is large.")
     error: RunErrorAnswer | None = None
     schedule: dict[str, Any] | None = None
     related_runs: RelatedRuns

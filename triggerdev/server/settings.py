@@ -10,9 +10,10 @@ LOCAL_NAMES = frozenset({"localhost", "host.docker.internal"})
 class ServerSettings:
     """How the server behaves.
 
-    `data_dir`: folder for large payloads that clients upload; made when needed. `public_url`: base of URLs in
-    answers, without a trailing slash; by default that of the request. `allowed_hosts`: names accepted in the
-    Host header besides IP addresses and the host that is bound; None accepts every name.
+    `data_dir`: folder for payloads that clients upload, if the engine has no object store; made when needed.
+    `public_url`: base of URLs in answers, without a trailing slash; by default that of the request.
+    `allowed_hosts`: names accepted in the Host header besides IP addresses and the host that is bound; None
+    accepts every name.
     """
 
     data_dir: Path

@@ -6,6 +6,8 @@ from typing import Any
 
 from triggerdev.engine.commands.finish import final_error
 from triggerdev.engine.model import Run
+from triggerdev.engine.objects.memory import MemoryObjects
+from triggerdev.protocol import STORED
 from triggerdev.sdk import serialise
 from triggerdev.sdk.results import RunFailedError
 from triggerdev.testing.clock import to_datetime
@@ -48,8 +50,8 @@ class RunReport:
         return self.output
 
 
-def report(run: Run, now: int) -> RunReport:
-    """Describe a run of the engine; `now` is in milliseconds since the epoch."""
+def report(run: Run, now: int, objects: MemoryObjects) -> RunReport:
+    """Describe a run of the engine at a time (ms since the epoch); what is large lies in `objects`."""
     status = run.status
     is_bad = status.is_final and status.public_name != "COMPLETED"
     end = now if run.finished_at is None else run.finished_at
@@ -58,8 +60,8 @@ def report(run: Run, now: int) -> RunReport:
         task=run.task,
         status=status.public_name,
         is_final=status.is_final,
-        payload=serialise.load(run.payload, run.payload_type),
-        output=serialise.load(run.output, run.output_type),
+        payload=_load(run.payload, run.payload_type, objects),
+        output=_load(run.output, run.output_type, objects),
         error=RunFailedError(run.error or final_error(run)) if is_bad else None,
         attempts=run.attempt,
         waited=timedelta(milliseconds=end - run.created_at),
@@ -70,3 +72,10 @@ def report(run: Run, now: int) -> RunReport:
         schedule_id=run.schedule_id,
         queue=run.queue,
     )
+
+
+def _load(text: str | None, kind: str, objects: MemoryObjects) -> Any:
+    if kind == STORED and text is not None:
+        body = objects.bodies[text]
+        text, kind = body.data.decode(), body.content_type
+    return serialise.load(text, kind)

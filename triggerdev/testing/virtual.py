@@ -13,6 +13,7 @@ from triggerdev.engine.commands.traces import MOST_SPANS
 from triggerdev.engine.commands.traces import read as read_trace
 from triggerdev.engine.engine import Engine
 from triggerdev.engine.model import Run, RunDetail, RunFilter, TriggerItem
+from triggerdev.engine.objects.memory import MemoryObjects
 from triggerdev.engine.store.memory import MemoryStore
 from triggerdev.engine.watch import Feed
 from triggerdev.protocol import WorkerSettings
@@ -43,7 +44,15 @@ class VirtualEngine:
     and `advance` moves it by a span.
     """
 
-    def __init__(self, store: MemoryStore, clock: VirtualClock, core: "_Engine", patience: float) -> None:
+    def __init__(
+        self,
+        store: MemoryStore,
+        clock: VirtualClock,
+        core: "_Engine",
+        objects: MemoryObjects,
+        patience: float,
+    ) -> None:
+        self._objects = objects
         self.clock = clock
         self.core: Engine = core
         self._context = core._context
@@ -131,11 +140,11 @@ class VirtualEngine:
         """Every run so far, oldest first."""
         with self._store.read() as tx:
             newest_first = tx.list_runs(RunFilter(), _ALL, None, None)
-        return [report(run, self.clock.now()) for run in reversed(newest_first)]
+        return [report(run, self.clock.now(), self._objects) for run in reversed(newest_first)]
 
     def find(self, run: "str | RunHandle | RunReport") -> RunReport:
         """Look at a run. Raises NoSuchRunError."""
-        return report(self._row(run if isinstance(run, str) else run.id), self.clock.now())
+        return report(self._row(run if isinstance(run, str) else run.id), self.clock.now(), self._objects)
 
     def logs(self, run: "str | RunHandle | RunReport") -> list[str]:
         """List what a run has logged with `logger`."""
@@ -287,11 +296,11 @@ async def engine(
     settings = options.get("settings") or WorkerSettings(root="")
     project = projects.build(tasks, settings)
     rng = random.Random(options.get("seed", 0))  # noqa: S311 - so that a test can be repeated
-    store, clock = MemoryStore(), VirtualClock(options.get("now"))
+    store, objects, clock = MemoryStore(), MemoryObjects(), VirtualClock(options.get("now"))
     project.clock = lambda: clock.now() * 1_000_000
     prices = _prices.read(settings.get("prices"))
-    core = _Engine(store, clock=clock, rng=rng, ids=IdSource(rng), prices=prices)
-    made = VirtualEngine(store, clock, core, options.get("patience", 10.0))
+    core = _Engine(store, clock=clock, rng=rng, ids=IdSource(rng), prices=prices, objects=objects)
+    made = VirtualEngine(store, clock, core, objects, options.get("patience", 10.0))
     await core.start()
     try:
         await _open(made, project, options)

@@ -1,5 +1,7 @@
 """Frames on a stream socket: a 4-byte big-endian length, then a JSON array of messages.
 
+The length's highest bit says that the array goes on in the next frame: a message can be longer than a frame.
+
 A frame may carry file descriptors; they travel with its first byte, so a reader that takes the header by
 itself never mixes up the descriptors of two frames.
 """
@@ -20,6 +22,7 @@ from triggerdev.protocol import Message
 from triggerdev.worker import plain
 
 MAX_FRAME_BYTES = 512 * 1024 * 1024  # less than any four letters are as a length
+_MORE = 0x8000_0000
 _HEADER = struct.Struct(">I")
 _READ_BYTES = 256 * 1024
 _MAX_FDS = 8
@@ -38,14 +41,19 @@ def encode_frame(messages: Sequence[Message]) -> bytes:
     if len(body) > MAX_FRAME_BYTES and len(messages) > 1:
         half = len(messages) // 2
         return encode_frame(messages[:half]) + encode_frame(messages[half:])
-    return _HEADER.pack(len(body)) + body
+    if len(body) <= MAX_FRAME_BYTES:
+        return _HEADER.pack(len(body)) + body
+    parts = [body[start : start + MAX_FRAME_BYTES] for start in range(0, len(body), MAX_FRAME_BYTES)]
+    more = [_HEADER.pack(len(part) | _MORE) + part for part in parts[:-1]]
+    return b"".join([*more, _HEADER.pack(len(parts[-1])), parts[-1]])
 
 
 class FrameBuffer:
-    """Collects bytes and gives back the messages of each frame that is complete."""
+    """Collects bytes and gives back the messages of each array that is complete."""
 
     def __init__(self) -> None:
         self._data = bytearray()
+        self._parts: list[bytes] = []
 
     def feed(self, data: bytes) -> None:
         self._data += data
@@ -55,14 +63,18 @@ class FrameBuffer:
         messages: list[Message] = []
         start, data = 0, self._data
         while len(data) - start >= _HEADER.size:
-            (length,) = _HEADER.unpack_from(data, start)
+            (header,) = _HEADER.unpack_from(data, start)
+            length = header & ~_MORE
             if length > MAX_FRAME_BYTES:
                 raise ValueError(f"A frame of {length} bytes; at most {MAX_FRAME_BYTES} are allowed.")
             end = start + _HEADER.size + length
             if len(data) < end:
                 break
-            messages += _json.loads(bytes(memoryview(data)[start + _HEADER.size : end]))
+            self._parts.append(bytes(memoryview(data)[start + _HEADER.size : end]))
             start = end
+            if not header & _MORE:
+                messages += _json.loads(b"".join(self._parts))
+                self._parts = []
         if start:
             del data[:start]
         return messages

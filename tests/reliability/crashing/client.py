@@ -25,6 +25,7 @@ from triggerdev.engine.clock import IdSource
 from triggerdev.engine.commands import retention, timers
 from triggerdev.engine.engine import Engine
 from triggerdev.engine.model import RunFilter, Status, TriggerItem
+from triggerdev.engine.objects import FolderObjects
 from triggerdev.engine.store.postgres import PostgresStore
 from triggerdev.engine.store.protocol import Store, Tx
 from triggerdev.protocol import WorkerSettings
@@ -38,6 +39,7 @@ SECONDS = 240  # of real time, for all that a process does
 ITEMS, STREAMS = 9, 3
 SITTERS = 4
 SIMPLE = ("family", "sleeper", "sleeper-sync", "retried", "errand", "mailbox", "hopeless", "patient")
+_INLINE_BYTES = 8  # so that the larger outputs are stored beside the database
 _OPEN = (Status.DELAYED, Status.PENDING, Status.EXECUTING, Status.RETRYING, Status.WAITING)
 _KEPT = retention.Retention(runs_ms=HOUR, logs_ms=HOUR)
 _ENV = "TRIGGER_CRASH", "TRIGGER_CRASH_FOLDER"
@@ -139,7 +141,13 @@ class Client:
         for number in range(2 if self._job.is_shared else 1):
             rng = random.Random(f"{self._job.seed} {len(self._notes.answers)} {number}")
             engine = Engine(
-                self._job.open_store(), clock=self._clock, rng=rng, ids=IdSource(rng), retention=_KEPT
+                self._job.open_store(),
+                clock=self._clock,
+                rng=rng,
+                ids=IdSource(rng),
+                retention=_KEPT,
+                objects=FolderObjects(self._job.folder / "objects"),
+                inline_bytes=_INLINE_BYTES,
             )
             await engine.start()
             self._engines.append(engine)

@@ -9,6 +9,7 @@ from typing import Any
 from tests.reliability.crashing.audit import Database, Row
 from tests.reliability.crashing.client import HOUR, ITEMS, SIMPLE, SITTERS
 from triggerdev.engine.model import FINAL, Status
+from triggerdev.protocol import STORED
 
 _TREE = {"child": 5, "child-sync": 1}
 _CHILDREN = {
@@ -32,6 +33,7 @@ class Facts:
     def __init__(self, database: Database, folder: Path) -> None:
         self.gone = [row["id"] for row in database.query("SELECT id FROM gone_runs")]
         self.runs = {row["id"]: row for row in database.query(_ALL.format(table="runs"))}
+        self.lost = [problem for row in self.runs.values() for problem in _fill(row, folder / "objects")]
         self.changes = database.query("SELECT * FROM audit_status ORDER BY n")
         self.ops = database.query("SELECT * FROM audit_ops ORDER BY n")
         self.batches = database.query(_ALL.format(table="batches"))
@@ -57,11 +59,23 @@ def _lines(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
 
 
+def _fill(row: Row, objects: Path) -> Iterator[str]:
+    """Put what is stored beside the database into a run's row; tell what is not there."""
+    for part in ("payload", "output"):
+        if row[f"{part}_type"] == STORED:
+            key = row[part]
+            row[part] = None
+            if (objects / key).is_file():
+                row[part] = (objects / key).read_text(encoding="utf-8").partition("\n")[2]
+            else:
+                yield f"the {part} of {_name(row)} is not in {key}"
+
+
 def find_broken(database: Database, folder: Path) -> list[str]:
     """List what does not hold, each with the run that it is about."""
     facts = Facts(database, folder)
     checks = (_ends, _twice, _operations, _accepted, _batches, _limits, _waits, _slots)
-    return [problem for check in checks for problem in check(facts)]
+    return [*facts.lost, *(problem for check in checks for problem in check(facts))]
 
 
 def _ends(facts: Facts) -> Iterator[str]:

@@ -146,9 +146,9 @@ def _complete_token(ctx: Context, run: Run, target: str | None, args: dict[str, 
 
 def _item(task: str, args: dict[str, Any], index: int | None = None) -> TriggerItem:
     payload = args.get("payload")
-    if payload is not None and len(payload) > protocol.MAX_PAYLOAD_BYTES:
+    if payload is not None and len(payload) > protocol.MAX_STORED_BYTES:
         raise errors.InvalidOptionError(
-            f"payload: {len(payload)} characters; {protocol.MAX_PAYLOAD_BYTES} bytes are allowed."
+            f"payload: {len(payload)} characters; {protocol.MAX_STORED_BYTES} bytes are allowed."
         )
     kind = args.get("payload_type", "application/json")
     return TriggerItem(task, payload, kind, args.get("options") or {}, index)
@@ -308,10 +308,10 @@ def _reset_key(ctx: Context, run: Run, target: str | None, args: dict[str, Any])
 def _step(ctx: Context, run: Run, target: str | None, args: dict[str, Any]) -> Effect:
     """Keep what a step of user code has given; `metadata` and `tags` are the run's own if it changed them."""
     output = args.get("output")
-    if output is not None and len(output) > protocol.MAX_PAYLOAD_BYTES:
+    if output is not None and len(output) > protocol.MAX_STORED_BYTES:
         raise errors.InvalidOptionError(
             f"The result of step {target!r} is {len(output)} characters; "
-            f"{protocol.MAX_PAYLOAD_BYTES} bytes are allowed."
+            f"{protocol.MAX_STORED_BYTES} bytes are allowed."
         )
     if "error" in args:  # the step has failed; its task may catch that and go on
         kept = {"error": args["error"]}

@@ -2,8 +2,11 @@
 
 from collections.abc import Sequence
 
+from triggerdev import _json
 from triggerdev.engine.store.memory_tables import Tables, Unit
 from triggerdev.engine.store.protocol import Kind
+from triggerdev.engine.store.sqlite_retention import named_in
+from triggerdev.protocol import STORED
 
 _NO_END = 2**53  # of a token's name
 
@@ -64,6 +67,19 @@ class MemoryRetention:
         for key in keys:
             del table[key]
         return len(keys)
+
+    def needed_bodies(self, keys: Sequence[str]) -> set[str]:
+        """Choose among keys of stored bodies those that runs, tokens and operations name."""
+        tables = self._unit.tables
+        pairs = [
+            *((run.payload_type, run.payload) for run in tables.runs.values()),
+            *((run.output_type, run.output) for run in tables.runs.values()),
+            *((token.output_type, token.output) for token in tables.tokens.values()),
+        ]
+        results = [_json.dumps(op.result) for op in tables.ops.values()]
+        named = {text for kind, text in pairs if kind == STORED}
+        named_in_results = named_in(keys, [text for text in results if f'"{STORED}"' in text])
+        return {key for key in keys if key in named} | named_in_results
 
     def delete_expired_requests(self, now: int, limit: int) -> int:
         table = self._unit.change("keys")

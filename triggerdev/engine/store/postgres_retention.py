@@ -5,7 +5,7 @@ from typing import Any
 
 from triggerdev.engine.store.postgres_connection import Connection
 from triggerdev.engine.store.protocol import Kind
-from triggerdev.engine.store.sqlite_retention import DELETES
+from triggerdev.engine.store.sqlite_retention import DELETES, named_in
 
 
 class PostgresRetention:
@@ -49,6 +49,12 @@ class PostgresRetention:
 
     def delete_idle_lanes(self, before: int, limit: int) -> int:
         return self._count("delete_idle_lanes", before, limit)
+
+    def needed_bodies(self, keys: Sequence[str]) -> set[str]:
+        """Choose among keys of stored bodies those that runs, tokens and operations name."""
+        named = {row[0] for row in self._db.execute(self.sql["stored_bodies"], {"keys": list(keys)})}
+        results = [row[0] for row in self._db.execute(self.sql["stored_results"])]
+        return named | named_in(keys, results)
 
     def _count(self, name: str, *values: Any) -> int:
         count = self._db.execute(self.sql[name], values).rowcount

@@ -14,6 +14,11 @@ DELETES: dict[Kind, tuple[str, ...]] = {
 }
 
 
+def named_in(keys: Sequence[str], texts: Sequence[str]) -> set[str]:
+    """Choose the keys that stand in any of some texts."""
+    return {key for key in keys if any(key in text for text in texts)}
+
+
 class SqliteRetention:
     _db: sqlite3.Connection
     _sql: Mapping[str, str]
@@ -51,6 +56,12 @@ class SqliteRetention:
 
     def delete_idle_lanes(self, before: int, limit: int) -> int:
         return self._count("delete_idle_lanes", before, limit)
+
+    def needed_bodies(self, keys: Sequence[str]) -> set[str]:
+        """Choose among keys of stored bodies those that runs, tokens and operations name."""
+        named = {row[0] for row in self._db.execute(self._sql["stored_bodies"], (_json.dumps(list(keys)),))}
+        results = [row[0] for row in self._db.execute(self._sql["stored_results"])]
+        return named | named_in(keys, results)
 
     def _count(self, name: str, *values: Any) -> int:
         return self._db.execute(self._sql[name], values).rowcount

@@ -111,7 +111,7 @@ async def _item_groups(
         item = await payloads.trigger_item(*_item_parts(line, count), packets=packets, where=count)
         caller.require(tasks=[item.task])
         group.append(item)
-        size += len(line)
+        size += len(item.payload or "") or len(line)
         crash_point("server.item_read")
         if len(group) == MAX_ITEMS or size > _HAND_OVER_BYTES:
             yield group

@@ -1,19 +1,21 @@
-"""Payloads of 128 KB and more: clients ask for a URL, upload, and trigger with the name."""
+"""Large payloads and outputs: clients ask for a URL, and upload or download there."""
 
-from typing import Annotated
-from urllib.parse import quote
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from triggerdev.server import bodies, context, documenting, problems, schemas
+from triggerdev.engine.objects.protocol import Body
+from triggerdev.protocol import STORED
+from triggerdev.server import bodies, context, documenting, links, problems, schemas
 from triggerdev.server.access import Allow, Caller
-from triggerdev.server.packets import MAX_PACKET_BYTES, Packet
+from triggerdev.server.packets import MAX_PACKET_BYTES
+from triggerdev.server.routes.runs import READ_GRANTS, readable_run
 
 router = APIRouter(tags=["payloads"])
 _Key = Annotated[Caller, Depends(Allow())]
-_LIFETIME_MS = 3_600_000
+_Reads = Annotated[Caller, Depends(Allow(*READ_GRANTS))]
 _MAX_NAME = 1024
 
 
@@ -25,7 +27,7 @@ _MAX_NAME = 1024
 async def upload_url(request: Request, name: str, caller: _Key) -> Response:
     """PUT it there; then trigger with `storagePath` as payload and payloadType `application/store`."""
     _check(name)
-    return bodies.answer({"presignedUrl": _url(request, "PUT", name), "storagePath": name})
+    return bodies.answer({"presignedUrl": links.upload(request, name), "storagePath": name})
 
 
 @router.get(
@@ -38,7 +40,7 @@ async def download_url(request: Request, name: str, caller: _Key) -> Response:
     _check(name)
     if await context.of(request).packets.get(name) is None:
         raise problems.not_found("Packet not found")
-    return bodies.answer({"presignedUrl": _url(request, "GET", name)})
+    return bodies.answer({"presignedUrl": links.download(request, name)})
 
 
 @router.put("/packets/{name:path}", include_in_schema=False)
@@ -46,11 +48,10 @@ async def upload(
     request: Request, name: str, expires: Annotated[int, Query()] = 0, signature: Annotated[str, Query()] = ""
 ) -> Response:
     """Store what a signed URL brings."""
-    api = context.of(request)
-    _check_signature(api, "PUT", name, expires, signature)
+    links.check(request, "PUT", name, expires, signature)
     body = await bodies.read(request, MAX_PACKET_BYTES, "payload")
     content_type = request.headers.get("content-type", "application/json")
-    await api.packets.put(name, Packet(content_type, body))
+    await context.of(request).packets.put(name, Body(content_type, body))
     return bodies.answer({})
 
 
@@ -59,9 +60,8 @@ async def download(
     request: Request, name: str, expires: Annotated[int, Query()] = 0, signature: Annotated[str, Query()] = ""
 ) -> Response:
     """Give back what was stored, never as something that a browser would execute."""
-    api = context.of(request)
-    _check_signature(api, "GET", name, expires, signature)
-    packet = await api.packets.get(name)
+    links.check(request, "GET", name, expires, signature)
+    packet = await context.of(request).packets.get(name)
     if packet is None:
         raise problems.not_found("Packet not found")
     headers = {
@@ -75,27 +75,25 @@ async def download(
         "text/plain",
     )
     media = packet.content_type if known else "application/octet-stream"
-    return Response(packet.body, headers={**headers, "content-type": media})
+    return Response(packet.data, headers={**headers, "content-type": media})
+
+
+@router.get(
+    "/api/v1/runs/{run_id}/packets/{part}",
+    summary="A URL to download a run's large payload or output from",
+    **documenting.documented(schemas.DownloadAnswer),
+)
+async def run_packet(
+    request: Request, run_id: str, part: Literal["payload", "output"], caller: _Reads
+) -> Response:
+    """404 where it is not large: then it is in the run itself."""
+    run = (await readable_run(context.of(request), caller, run_id)).run
+    text, kind = (run.payload, run.payload_type) if part == "payload" else (run.output, run.output_type)
+    if text is None or kind != STORED:
+        raise problems.not_found(f"The run has no stored {part}")
+    return bodies.answer({"presignedUrl": links.download(request, text)})
 
 
 def _check(name: str) -> None:
     if not name or len(name) > _MAX_NAME:
         raise problems.bad_request(f"name: must have 1 to {_MAX_NAME} characters")
-
-
-def _url(request: Request, method: str, name: str) -> str:
-    api = context.of(request)
-    expires = api.now_ms() + _LIFETIME_MS
-    signature = api.seal(_signed(method, name, expires))
-    return f"{api.public_url(request)}/packets/{quote(name, safe='')}?expires={expires}&signature={signature}"
-
-
-def _signed(method: str, name: str, expires: int) -> str:
-    return f"packet\n{method}\n{name}\n{expires}"
-
-
-def _check_signature(api: context.Api, method: str, name: str, expires: int, signature: str) -> None:
-    if not api.is_seal(signature, _signed(method, name, expires)):
-        raise problems.forbidden("the signature of this URL does not match")
-    if expires < api.now_ms():
-        raise problems.forbidden("this URL has expired")

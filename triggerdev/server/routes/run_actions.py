@@ -9,7 +9,7 @@ from starlette.responses import Response
 from triggerdev import _json, errors
 from triggerdev._crash import crash_point
 from triggerdev.engine.model import RunDetail
-from triggerdev.server import bodies, context, documenting, payloads, present, problems, schemas
+from triggerdev.server import bodies, context, documenting, links, payloads, present, problems, schemas
 from triggerdev.server.access import Allow, Caller
 
 router = APIRouter(tags=["runs"])
@@ -68,7 +68,7 @@ async def reschedule(request: Request, run_id: str, caller: _Writes) -> Response
         detail = await api.engine.reschedule_run(run_id, body.delay)
     except errors.InvalidOptionError as error:
         raise problems.bad_request(str(error)) from None
-    return bodies.answer(present.run_detail(detail))
+    return bodies.answer(present.run_detail(detail, links.of_request(request)))
 
 
 @router.post(

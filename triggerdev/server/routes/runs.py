@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from triggerdev.engine.model import Page, Run, RunDetail, RunFilter
-from triggerdev.server import bodies, context, documenting, listing, present, problems, schemas
+from triggerdev.server import bodies, context, documenting, links, listing, present, problems, schemas
 from triggerdev.server.access import Allow, Caller
 
 router = APIRouter(tags=["runs"])
@@ -38,14 +38,14 @@ async def retrieve(
     api = context.of(request)
     if caller.has_key and wait and since is not None:
         detail = await _next_change(api, run_id, since, wait)
-        return bodies.answer(present.run_detail(detail))
+        return bodies.answer(present.run_detail(detail, links.of_request(request)))
     detail = await readable_run(api, caller, run_id)
     if wait and not detail.run.status.is_final:
         if since is None:
             detail = await _wait_for_end(api, detail, wait)
         elif detail.run.rev <= since:
             detail = await _next_change(api, run_id, since, wait)
-    return bodies.answer(present.run_detail(detail))
+    return bodies.answer(present.run_detail(detail, links.of_request(request)))
 
 
 async def readable_run(api: context.Api, caller: Caller, run_id: str) -> RunDetail:

@@ -83,3 +83,15 @@ DELETE FROM idempotency_keys WHERE task = '' AND key IN (
 -- name: delete_idle_lanes
 DELETE FROM lanes WHERE (queue, concurrency_key) IN (
   SELECT queue, concurrency_key FROM lanes WHERE served_at < %s ORDER BY served_at LIMIT %s FOR UPDATE SKIP LOCKED)
+
+-- name: stored_bodies
+-- Those among some keys that runs and tokens name.
+SELECT payload FROM runs WHERE payload_type = 'application/store' AND payload = ANY(%(keys)s::text[])
+UNION ALL
+SELECT output FROM runs WHERE output_type = 'application/store' AND output = ANY(%(keys)s::text[])
+UNION ALL
+SELECT output FROM tokens WHERE output_type = 'application/store' AND output = ANY(%(keys)s::text[])
+
+-- name: stored_results
+-- Of runs that have not ended: there are never many.
+SELECT result FROM ops WHERE position('"application/store"' in result) > 0
