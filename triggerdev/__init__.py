@@ -39,6 +39,7 @@ from triggerdev.errors import (
 )
 from triggerdev.sdk import (
     batch,
+    envvars,
     idempotency_keys,
     locals,
     logger,
@@ -79,6 +80,7 @@ __all__ = [  # noqa: RUF022 - grouped by purpose
     "TokenResult",
     "batch",
     "configure",
+    "envvars",
     "idempotency_keys",
     "queues",
     "runs",

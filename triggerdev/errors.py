@@ -38,6 +38,7 @@ TriggerError                         base: what happened, where, and what to do 
     ├── UnknownTaskError             no such task; carries the nearest id
     ├── NoSuchRunError               no such run, batch, token, schedule or queue
     ├── InvalidOptionError           an option's value (delay, ttl, tags, ...)
+    ├── NoSuchVariableError          no environment variable of this name
     ├── MissingBodyError             a stored payload or output that is gone
     └── StaleLeaseError              a write of an attempt that no longer holds its lease
 
@@ -258,6 +259,10 @@ class NoSuchRunError(EngineError):
 
 class InvalidOptionError(EngineError):
     """An option whose value cannot be used; the message names option and reason."""
+
+
+class NoSuchVariableError(EngineError):
+    """No environment variable has this name."""
 
 
 class MissingBodyError(EngineError):

@@ -17,6 +17,7 @@ from triggerdev.engine.leases import Leases
 from triggerdev.engine.model import Batch, Run, RunEvent, Status, TriggerItem
 from triggerdev.engine.objects.protocol import ObjectStore
 from triggerdev.engine.store.protocol import Store
+from triggerdev.engine.vault import Vault
 from triggerdev.protocol import Manifest, Message, QueueInfo, TaskInfo
 
 START = 1_767_225_600_000  # 2026-01-01T00:00:00Z
@@ -195,6 +196,7 @@ class EngineKit:
         self.concurrency_limit: int | None = None
         self.leases = Leases()
         self.objects: ObjectStore | None = None
+        self.vault_key = b"k" * 32
         self.clock = VirtualClock()
         self.events: list[RunEvent] = []
         self.tasks, self.queues = tasks, queues
@@ -218,6 +220,7 @@ class EngineKit:
             concurrency_limit=self.concurrency_limit,
             objects=self.objects,
             inline_bytes=INLINE,
+            vault=Vault(lambda: self.vault_key),
         )
         self.engine.listen(self.events.append)
         await self.engine.start()

@@ -6,7 +6,7 @@
 // {"step", "ok": true, "ms"} or {"step", "ok": false, "error"}; ends with 1 if any step failed.
 
 import assert from "node:assert/strict";
-import { auth, batch, idempotencyKeys, queues, runs, schedules, tasks, wait } from "@trigger.dev/sdk";
+import { auth, batch, envvars, idempotencyKeys, queues, runs, schedules, tasks, wait } from "@trigger.dev/sdk";
 
 const POLL = { pollIntervalMs: 50 };
 const mark = `driver_${process.pid}_${Date.now()}`;
@@ -232,6 +232,20 @@ const steps = {
     const token = await wait.createToken();
     await wait.completeToken(token, { data });
     assert.deepEqual((await wait.retrieveToken(token.id)).output, { data });
+  },
+
+  async envvars() {
+    const [ref, slug] = ["proj_dev", "dev"];
+    await envvars.create(ref, slug, { name: "A", value: "1" });
+    await envvars.upload(ref, slug, { variables: { A: "2", B: "3" } });
+    const values = async () => Object.fromEntries((await envvars.list(ref, slug)).map((item) => [item.name, item.value]));
+    assert.deepEqual(await values(), { A: "1", B: "3" });
+    await envvars.upload(ref, slug, { variables: { A: "2" }, override: true });
+    assert.equal((await envvars.retrieve(ref, slug, "A")).value, "2");
+    await envvars.del(ref, slug, "A");
+    await assert.rejects(envvars.retrieve(ref, slug, "A"), (error) => error.status === 404);
+    await envvars.del(ref, slug, "B");
+    assert.deepEqual(await values(), {});
   },
 
   async schedules() {

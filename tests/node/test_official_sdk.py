@@ -10,6 +10,7 @@ from tests.server.toy_worker import MANIFEST, ToyWorker
 from triggerdev.engine.engine import Engine
 from triggerdev.engine.objects import FolderObjects
 from triggerdev.engine.store.sqlite import SqliteStore
+from triggerdev.engine.vault import Vault
 from triggerdev.protocol import Manifest, TaskInfo
 from triggerdev.server.app import create_app
 from triggerdev.server.serving import ServerHandle, serve
@@ -21,7 +22,8 @@ KEY = "tr_dev_0123456789abcdefghijklmnopqrstuv"
 
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[ServerHandle]:
-    engine = Engine(SqliteStore(tmp_path / "engine.db"), objects=FolderObjects(tmp_path / "objects"))
+    objects, vault = FolderObjects(tmp_path / "objects"), Vault(lambda: b"k" * 32)
+    engine = Engine(SqliteStore(tmp_path / "engine.db"), objects=objects, vault=vault)
     await engine.start()
     waits = TaskInfo(id="task-with-waits", file="trigger/basic.py", kind="async")
     await engine.activate("20261123.1", Manifest(**{**MANIFEST, "tasks": [*MANIFEST["tasks"], waits]}))

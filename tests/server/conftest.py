@@ -11,6 +11,7 @@ from tests.server.toy_worker import MANIFEST, ToyWorker
 from triggerdev.engine.engine import Engine
 from triggerdev.engine.objects import FolderObjects
 from triggerdev.engine.store.sqlite import SqliteStore
+from triggerdev.engine.vault import Vault
 from triggerdev.server.app import create_app
 from triggerdev.server.context import Api
 from triggerdev.server.settings import ServerSettings
@@ -21,7 +22,8 @@ BASE = "http://127.0.0.1:3030"
 
 @pytest.fixture
 async def engine(tmp_path: Path) -> AsyncIterator[Engine]:
-    engine = Engine(SqliteStore(tmp_path / "engine.db"), objects=FolderObjects(tmp_path / "objects"))
+    objects, vault = FolderObjects(tmp_path / "objects"), Vault(lambda: b"k" * 32)
+    engine = Engine(SqliteStore(tmp_path / "engine.db"), objects=objects, vault=vault)
     await engine.start()
     await engine.activate("20261123.1", MANIFEST)
     yield engine

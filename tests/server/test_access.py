@@ -33,6 +33,7 @@ WHOLE_KIND = {
 LISTS = {("GET", "/api/v1/runs"), ("GET", "/realtime/v1/runs")}
 # Shows what the scopes cover, or refuses single items, instead of refusing as a whole.
 FILTERED = {("GET", "/api/v1/tasks"), ("POST", "/api/v1/triggers")}
+VARIABLE = {"project_ref": "proj_dev", "slug": "dev"}
 ITEM = json.dumps({"index": 0, "task": "held"}).encode()
 BODIES: dict[str, Any] = {
     "/api/v1/triggers": {"items": [{"task": "held"}]},
@@ -41,6 +42,9 @@ BODIES: dict[str, Any] = {
     "/api/v1/tasks/{task_id:path}/batch": {"items": [{}]},
     "/api/v1/runs/{run_id}/reschedule": {"delay": "1h"},
     "/api/v1/runs/{run_id}/tags": {"tags": "a"},
+    "/api/v1/projects/{project_ref}/envvars/{slug}": {"name": "packet", "value": "1"},
+    "/api/v1/projects/{project_ref}/envvars/{slug}/import": {"variables": {"packet": "1"}},
+    "/api/v1/projects/{project_ref}/envvars/{slug}/{name}": {"value": "1"},
     "/api/v1/idempotencyKeys/{key:path}/reset": {"taskIdentifier": "held"},
     "/api/v1/queues/{queue:path}/pause": {"action": "pause"},
     "/api/v1/queues/{queue:path}/concurrency/override": {"concurrencyLimit": 2},
@@ -121,17 +125,9 @@ async def world(client: httpx.AsyncClient, anonymous: httpx.AsyncClient) -> Worl
     ids = {"batch_id": batch_id, "run_id": run_id, "token_id": token_id, "schedule_id": schedule_id}
     ids["span_id"] = _traces.run_span(run_id)
     ids["queue"] = (await client.get("/api/v1/queues/held?type=task")).json()["id"]
-    return World(
-        anonymous,
-        {
-            **ids,
-            "task_id": "held",
-            "queue_name": "task/held",
-            "name": "packet",
-            "key": "k",
-            "part": "output",
-        },
-    )
+    names = {"task_id": "held", "name": "packet", "key": "k", "part": "output", **VARIABLE}
+    names["queue_name"] = "task/held"
+    return World(anonymous, {**ids, **names})
 
 
 def id_of(kind: str, world: World) -> str:

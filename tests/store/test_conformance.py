@@ -21,6 +21,7 @@ from triggerdev.engine.model import (
     Status,
     Token,
     TokenFilter,
+    Variable,
 )
 from triggerdev.engine.store.protocol import Capacity, IdempotencyRow, OpRow, Store
 
@@ -401,6 +402,20 @@ def test_schedules_are_found_by_what_they_are(store: Store) -> None:
         assert tx.next_due(scheduled=["job"]) == 5
         assert tx.next_due(scheduled=["job", "else"]) == 3
         assert tx.next_due(scheduled=["none"]) is None
+
+
+def test_variables(store: Store) -> None:
+    first = Variable("A", "1:sealed", False, 1)
+    second = Variable("B", "1:" + "x" * 90_000, True, 2)
+    with store.write() as tx:
+        tx.put_variable(second)
+        tx.put_variable(first)
+        assert tx.variables() == [first, second]
+        tx.put_variable(replace(first, value="1:other", is_secret=True, updated_at=3))
+        tx.delete_variable("B")
+        tx.delete_variable("none")
+    with store.read() as tx:
+        assert tx.variables() == [Variable("A", "1:other", True, 3)]
 
 
 def test_stored_bodies_are_needed_by_what_names_them(store: Store) -> None:

@@ -169,6 +169,23 @@ class Api:
         """Pause or resume a queue, override or reset its limit; `queue` is a name or an id."""
         return self._object("POST", f"/api/v1/queues/{_part(queue)}/{route}", {"type": "custom", **body})
 
+    def variables(self, ref: str) -> list[dict[str, Any]]:
+        answer = self._value("GET", _variables(ref))
+        return [row for row in answer if isinstance(row, dict)] if isinstance(answer, list) else []
+
+    def variable(self, ref: str, name: str) -> dict[str, Any]:
+        return self._object("GET", f"{_variables(ref)}/{_part(name)}")
+
+    def set_variable(self, ref: str, name: str, value: str, secret: bool) -> None:
+        self._object("POST", _variables(ref), {"name": name, "value": value, "isSecret": secret})
+
+    def import_variables(self, ref: str, values: dict[str, str], *, secret: bool, override: bool) -> None:
+        body = {"variables": values, "isSecret": secret, "override": override}
+        self._object("POST", f"{_variables(ref)}/import", body)
+
+    def delete_variable(self, ref: str, name: str) -> None:
+        self._object("DELETE", f"{_variables(ref)}/{_part(name)}")
+
     def _object(
         self,
         method: str,
@@ -177,14 +194,29 @@ class Api:
         query: dict[str, str] | None = None,
         timeout_s: float = _TIMEOUT_S,
     ) -> dict[str, Any]:
+        value = self._value(method, path, body, query, timeout_s)
+        if isinstance(value, dict):
+            return value
+        raise self._no_server()
+
+    def _value(
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        query: dict[str, str] | None = None,
+        timeout_s: float = _TIMEOUT_S,
+    ) -> Any:
         response = self._send(method, path, body, query, timeout_s)
         if response.status_code >= 300:
             raise self._refusal(response)
-        with contextlib.suppress(ValueError):
-            value = _json.loads(response.content)
-            if isinstance(value, dict):
-                return value
-        raise errors.ConnectionFailedError(
+        try:
+            return _json.loads(response.content)
+        except ValueError:
+            raise self._no_server() from None
+
+    def _no_server(self) -> errors.ConnectionFailedError:
+        return errors.ConnectionFailedError(
             f"{self._server.url} answered, but not as a Trigger server does. Is the URL right?"
         )
 
@@ -233,6 +265,10 @@ class Api:
         if not self._server.key:
             return "No key was sent: set TRIGGER_SECRET_KEY."
         return "Check TRIGGER_SECRET_KEY: `trigger dev` writes the key of its server to .trigger/dev.env."
+
+
+def _variables(ref: str) -> str:
+    return f"/api/v1/projects/{_part(ref)}/envvars/dev"
 
 
 def _part(text: str) -> str:

@@ -71,6 +71,17 @@ COMMANDS: Table = {
         },
         default="list",
     ),
+    "env": Group(
+        "Environment variables that the server keeps for tasks.",
+        {
+            "list": Command("triggerdev.cli.env_list:list_variables", "List variables; values are hidden."),
+            "get": Command("triggerdev.cli.env_get:get", "Print a value."),
+            "set": Command("triggerdev.cli.env_set:set_variable", "Keep a variable, encrypted."),
+            "import": Command("triggerdev.cli.env_import:import_variables", "Keep those of a .env file."),
+            "unset": Command("triggerdev.cli.env_unset:unset", "Delete variables."),
+        },
+        default="list",
+    ),
     "db": Group(
         "The server's database.",
         {

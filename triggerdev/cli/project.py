@@ -71,6 +71,17 @@ def find_server(api_url: str | None = None, config: Path | None = None) -> Serve
     return Server(_checked(written["TRIGGER_API_URL"]), key, os.fspath(KEY_FILE))
 
 
+def find_ref(config: Path | None = None) -> str:
+    """Find the project's ref: TRIGGER_PROJECT_REF, what `trigger dev` wrote, or `project` of the config."""
+    root = find_root(config)
+    found = os.environ.get("TRIGGER_PROJECT_REF") or _read_key_file(root).get("TRIGGER_PROJECT_REF")
+    if found:
+        return found
+    from triggerdev.config import load_config
+
+    return load_config(require_root(config), environ=os.environ).config.project
+
+
 def _key(text: str) -> str | None:
     key = text.strip()
     if key and not (key.isascii() and key.isprintable()):

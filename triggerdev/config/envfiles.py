@@ -50,15 +50,30 @@ def read_env_files(
     merged: dict[str, str] = {}
     problems: list[Diagnostic] = []
     for path in _paths(root, files):
-        text = _text(path)
-        for binding in _bindings(text):
-            if binding.error or binding.key is None or "\0" in (binding.value or ""):
-                problems.append(_malformed(path, binding))
-            elif not _NAME.fullmatch(binding.key):
-                problems.append(_malformed(path, binding, "not a variable's name"))
-            elif binding.value is not None:
-                merged[binding.key] = _filled(binding, {**merged, **environ})
+        problems += _read_text(_text(path), path, merged, environ)
     return {**merged, **environ}, problems
+
+
+def parse_env_text(text: str, path: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of an env file's text alone; ConfigError tells every line that cannot be read."""
+    found: dict[str, str] = {}
+    problems = _read_text(text, path, found, environ)
+    if problems:
+        raise rendering.config_error(problems)
+    return found
+
+
+def _read_text(text: str, path: Path, merged: dict[str, str], environ: Mapping[str, str]) -> list[Diagnostic]:
+    """Add a text's variables to those that are known; tell what cannot be read."""
+    problems = []
+    for binding in _bindings(text):
+        if binding.error or binding.key is None or "\0" in (binding.value or ""):
+            problems.append(_malformed(path, binding))
+        elif not _NAME.fullmatch(binding.key):
+            problems.append(_malformed(path, binding, "not a variable's name"))
+        elif binding.value is not None:
+            merged[binding.key] = _filled(binding, {**merged, **environ})
+    return problems
 
 
 def _paths(root: Path, files: Sequence[Path] | None) -> Iterator[Path]:

@@ -25,6 +25,7 @@ class StateFolder:
         self.database = self.path / "engine.db"
         self.env_file = self.path / "dev.env"
         self.objects = self.path / "objects"
+        self.vault_key = self.path / "variables.key"
         self._key_file = self.path / "dev.key"
         self._id_file = self.path / "server.id"
 
@@ -90,9 +91,10 @@ class StateFolder:
         _write_private(self._key_file, key + "\n")
         return key
 
-    def write_env(self, url: str, key: str) -> None:
-        """Write the file that backends load to find the server."""
-        _write_private(self.env_file, f"TRIGGER_API_URL={url}\nTRIGGER_SECRET_KEY={key}\n")
+    def write_env(self, url: str, key: str, ref: str) -> None:
+        """Write the file that backends load to find the server and the project."""
+        text = f"TRIGGER_API_URL={url}\nTRIGGER_SECRET_KEY={key}\nTRIGGER_PROJECT_REF={ref}\n"
+        _write_private(self.env_file, text)
 
 
 def _machine_id() -> str:

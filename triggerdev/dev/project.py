@@ -8,11 +8,13 @@ from pathlib import Path
 from triggerdev import config, errors
 from triggerdev.dev import extensions
 from triggerdev.dev.render import DevOutput
+from triggerdev.engine import vault
+from triggerdev.engine.variables import Variables
 from triggerdev.worker.interpreter import check_interpreter, find_interpreter
 
 DATABASE_VARIABLE = "TRIGGER_DATABASE_URL"
 OBJECT_STORE_VARIABLE = "TRIGGER_OBJECT_STORE_URL"
-_OWN_VARIABLES = frozenset({DATABASE_VARIABLE, OBJECT_STORE_VARIABLE})
+_OWN_VARIABLES = frozenset({DATABASE_VARIABLE, OBJECT_STORE_VARIABLE, vault.VARIABLE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class Project:
         self.interpreter = find_interpreter(self.root)
         check_interpreter(self.interpreter)
         self.extended = extensions.DevExtensions()
+        self._stored: dict[str, str] = {}
 
     def _read(self) -> None:
         """Read the config. The server's own database is kept out of it, and so out of the tasks' environment:
@@ -78,8 +81,23 @@ class Project:
             output.warning(text)
 
     def worker_env(self, url: str, key: str) -> dict[str, str]:
-        """Tell the environment of worker processes."""
-        return {**self.loaded.environ, **self.extended.env, "TRIGGER_API_URL": url, "TRIGGER_SECRET_KEY": key}
+        """Tell the environment of worker processes: what is stored is below what is set here."""
+        own = {"TRIGGER_API_URL": url, "TRIGGER_SECRET_KEY": key, "TRIGGER_PROJECT_REF": self.ref}
+        return {**self._stored, **self.loaded.environ, **self.extended.env, **own}
+
+    @property
+    def ref(self) -> str:
+        return self.loaded.config.project
+
+    async def take_stored(self, variables: Variables, output: DevOutput) -> None:
+        """Take the variables that the engine keeps; without those, if they cannot be decrypted."""
+        try:
+            self._stored = {variable.name: variable.value for variable in await variables.all()}
+        except errors.StorageUnavailableError:
+            raise
+        except errors.EnvironmentProblemError as error:
+            self._stored = {}
+            output.warning(f"{error} Tasks run without stored variables until then.")
 
     def concerns_config(self, changed: Sequence[Path]) -> bool:
         """Tell whether config, env files or extensions are among changed files."""

@@ -43,8 +43,14 @@ class Reloader:
         self._on_first = on_first
         self._imported: set[Path] = set()
         self._tasks: dict[str, Any] | None = None
+        self._has_variables = False
         debounce = round(project.loaded.config.dev.debounce * 1000)
         self._watcher = Watcher(project.root, debounce)
+
+    def variables_changed(self) -> None:
+        """Load the code anew, with the environment variables that are stored now."""
+        self._has_variables = True
+        self._watcher.ask()
 
     async def run(self) -> None:
         """Load the code, and load it again whenever a file has changed; never returns."""
@@ -67,7 +73,7 @@ class Reloader:
     async def _load(self, changed: Sequence[Path]) -> None:
         started = time.perf_counter()
         self._watcher.snapshot()
-        if self._project.concerns_config(changed) and not await self._reread():
+        if not await self._take_changes(changed):
             self._watch()
             return
         version = await self._engine.next_version()
@@ -83,6 +89,16 @@ class Reloader:
         else:
             await self._show(outcome, changed, started)
         self._output.flush()
+
+    async def _take_changes(self, changed: Sequence[Path]) -> bool:
+        """Read config and stored variables again where they have changed; false if that is not possible."""
+        if self._project.concerns_config(changed) and not await self._reread():
+            return False
+        if self._has_variables:
+            self._has_variables = False
+            await self._project.take_stored(self._engine.variables, self._output)
+            self._supervisor.configure(*self._configure())
+        return True
 
     async def _reread(self) -> bool:
         database = self._project.database_url
@@ -128,6 +144,6 @@ class Reloader:
             return
         added = [f"+{name}" for name in self._tasks if name not in before]
         removed = [f"-{name}" for name in before if name not in self._tasks]
-        names = [self._project.relative(path) for path in changed]
+        names = [self._project.relative(path) for path in changed] or ["environment variables"]
         took = (time.perf_counter() - started) * 1000
         self._output.reloaded(outcome.version, names, took, [*added, *removed])

@@ -19,6 +19,7 @@ from triggerdev.engine.model import RunEvent
 from triggerdev.engine.objects import open_objects
 from triggerdev.engine.store import describe, open_store
 from triggerdev.engine.store.protocol import Store
+from triggerdev.engine.vault import Vault, key_source
 from triggerdev.protocol import Manifest, Message, WorkerSettings
 from triggerdev.server.serving import ServerHandle
 from triggerdev.worker.cgroups import find_groups
@@ -71,6 +72,7 @@ class DevSession:
             retention=translate.retention(loaded),
             concurrency_limit=loaded.config.queues.concurrency_limit,
             prices=translate.prices(loaded),
+            vault=Vault(key_source(self._folder.vault_key, self._options.environ)),
             objects=open_objects(self._project.object_store_url or self._folder.objects, loaded.environ),
         )
         self._engine.listen(self._on_run_event)
@@ -96,6 +98,7 @@ class DevSession:
         if warning:
             self._output.warning(warning)
         self._output.flush()
+        await self._project.take_stored(self._engine.variables, self._output)
         supervisor = self._make_supervisor()
         self._catch_signals(supervisor)
         try:
@@ -151,6 +154,7 @@ class DevSession:
         reloader = Reloader(
             self._project, self._engine, supervisor, self._output, self._worker_settings, self._open
         )
+        self._engine.variables.listen(reloader.variables_changed)
         reloading = asyncio.create_task(reloader.run())
         stopping = asyncio.create_task(self._stop.wait())
         await asyncio.wait({reloading, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -167,7 +171,7 @@ class DevSession:
         settings = ServerSettings(data_dir=self._folder.objects)
         app = create_app(self._engine, secret_key=self._key, settings=settings)
         self._server = await serve(app, self._options.host, 0, sock=self._socket)
-        self._folder.write_env(self._url, self._key)
+        self._folder.write_env(self._url, self._key, self._environment.project_ref)
         took = (time.perf_counter() - self._started) * 1000
         env_file = self._project.relative(self._folder.env_file)
         self._output.ready(self._url, env_file, manifest["tasks"], took)

@@ -23,6 +23,11 @@ class Watcher:
         self._snapshot_at = 0
         self._watching: set[Path] = set()
         self._restart = asyncio.Event()
+        self._is_asked = False
+
+    def ask(self) -> None:
+        """Have `changes` yield soon, also if no file has changed."""
+        self._is_asked = True
 
     def snapshot(self) -> None:
         """Remember the files as they are now; to be called before they are read."""
@@ -46,8 +51,9 @@ class Watcher:
         while True:
             self._restart.clear()
             async for _ in self._notifications():
-                changed = self._changed()
-                if changed:
+                changed, asked = self._changed(), self._is_asked
+                self._is_asked = False
+                if changed or asked:
                     yield changed
                 if self._watched_folders() != self._watching:
                     self._restart.set()

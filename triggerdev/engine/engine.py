@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 from triggerdev._prices import NO_PRICES, Prices
 from triggerdev._traces import TraceContext
 from triggerdev.engine import answers
-
 from triggerdev.engine.bodies import Bodies
 from triggerdev.engine.cleaning import Cleaner
 from triggerdev.engine.clock import Clock, IdSource, SystemClock
@@ -61,6 +60,8 @@ from triggerdev.engine.sharing import LOOK_AGAIN_SECONDS, POLL_SECONDS, Sharing,
 from triggerdev.engine.store.protocol import Store, Tx
 from triggerdev.engine.store.shared import RepeatError, SharedStore
 from triggerdev.engine.tasks import TaskTable
+from triggerdev.engine.variables import Variables
+from triggerdev.engine.vault import Vault
 from triggerdev.engine.watch import Feed, Watch
 from triggerdev.protocol import INLINE_BYTES, Manifest, TaskInfo
 
@@ -75,7 +76,8 @@ class Engine:
     """One environment's runs. All methods run on one asyncio loop; every answer is durable.
 
     `concurrency_limit`: how many runs execute at the same time, in all queues, at all servers of the store.
-    Payloads and outputs of more than `inline_bytes` go to `objects`; without one, everything is in the database.
+    Payloads and outputs of more than `inline_bytes` go to `objects`; without one, everything is in the
+    database. `vault` seals the environment variables of tasks.
 
     Refusals are `errors.EngineError` and its kinds; a full disk is StorageFullError.
     """
@@ -94,6 +96,7 @@ class Engine:
         concurrency_limit: int | None = None,
         objects: ObjectStore | None = None,
         inline_bytes: int = INLINE_BYTES,
+        vault: Vault | None = None,
     ) -> None:
         if concurrency_limit is not None and concurrency_limit < 1:
             raise ValueError(
@@ -116,6 +119,7 @@ class Engine:
         patience = shared.patience if shared else None
         self._committer = Committer(store, self._context, self._carry_out, forward, patience)
         self.bodies = None if objects is None else Bodies(objects, self._clock, self._ids, inline_bytes)
+        self.variables = Variables(self._do, self._read, vault)
         self._dispatcher = Dispatcher(
             self._committer,
             lambda: self._tasks,

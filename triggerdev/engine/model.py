@@ -299,6 +299,16 @@ class Schedule:
 
 
 @dataclass(slots=True)
+class Variable:
+    """An environment variable of tasks. `value` is sealed in the store, plain in the engine's answers."""
+
+    name: str
+    value: str = field(repr=False)
+    is_secret: bool = False
+    updated_at: int = 0
+
+
+@dataclass(slots=True)
 class ScheduleOptions:
     """What a caller says of an imperative schedule; values are not checked yet."""
 

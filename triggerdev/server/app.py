@@ -27,6 +27,7 @@ from triggerdev.server.routes import (
     runs,
     schedules,
     trigger,
+    variables,
     waitpoints,
 )
 from triggerdev.server.settings import ServerSettings
@@ -44,7 +45,7 @@ _DESCRIPTION = (
 # In the order of traffic: routes are matched from the first to the last.
 ROUTERS = (
     *(trigger, runs, realtime, batches, run_events, run_actions, waitpoints, schedules, queues),
-    *(auth, packets, meta),
+    *(variables, auth, packets, meta),
 )
 _NOT_FOUND = (
     ("/realtime/v1/runs/", "Run not found"),

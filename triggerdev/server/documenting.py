@@ -58,7 +58,7 @@ _START = """SwaggerUIBundle({
 
 
 def documented(
-    answer: type[BaseModel],
+    answer: Any,
     *,
     status: int = 200,
     body: type[BaseModel] | None = None,

@@ -59,7 +59,7 @@ def of_engine(error: Exception) -> Problem:
     match error:
         case Problem():
             return error
-        case errors.UnknownTaskError() | errors.NoSuchRunError():
+        case errors.UnknownTaskError() | errors.NoSuchRunError() | errors.NoSuchVariableError():
             return Problem(404, str(error), headers=NO_RETRY)
         case errors.StorageFullError():
             return Problem(507, str(error), headers=NO_RETRY)

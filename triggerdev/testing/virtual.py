@@ -15,6 +15,7 @@ from triggerdev.engine.engine import Engine
 from triggerdev.engine.model import Run, RunDetail, RunFilter, TriggerItem
 from triggerdev.engine.objects.memory import MemoryObjects
 from triggerdev.engine.store.memory import MemoryStore
+from triggerdev.engine.vault import Vault
 from triggerdev.engine.watch import Feed
 from triggerdev.protocol import WorkerSettings
 from triggerdev.sdk import options as trigger_options
@@ -50,9 +51,11 @@ class VirtualEngine:
         clock: VirtualClock,
         core: "_Engine",
         objects: MemoryObjects,
+        vault: Vault,
         patience: float,
     ) -> None:
         self._objects = objects
+        self._vault = vault
         self.clock = clock
         self.core: Engine = core
         self._context = core._context
@@ -134,6 +137,13 @@ class VirtualEngine:
     def now(self) -> datetime:
         """The time on the clock."""
         return to_datetime(self.clock.now())
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The environment variables that `envvars` has set, secret ones included."""
+        with self._store.read() as tx:
+            found = tx.variables()
+        return {variable.name: self._vault.open(variable.name, variable.value) for variable in found}
 
     @property
     def runs(self) -> list[RunReport]:
@@ -297,10 +307,13 @@ async def engine(
     project = projects.build(tasks, settings)
     rng = random.Random(options.get("seed", 0))  # noqa: S311 - so that a test can be repeated
     store, objects, clock = MemoryStore(), MemoryObjects(), VirtualClock(options.get("now"))
+    vault = Vault(lambda: rng.randbytes(32))
     project.clock = lambda: clock.now() * 1_000_000
     prices = _prices.read(settings.get("prices"))
-    core = _Engine(store, clock=clock, rng=rng, ids=IdSource(rng), prices=prices, objects=objects)
-    made = VirtualEngine(store, clock, core, objects, options.get("patience", 10.0))
+    core = _Engine(
+        store, clock=clock, rng=rng, ids=IdSource(rng), prices=prices, objects=objects, vault=vault
+    )
+    made = VirtualEngine(store, clock, core, objects, vault, options.get("patience", 10.0))
     await core.start()
     try:
         await _open(made, project, options)

@@ -20,6 +20,7 @@ from triggerdev.engine.model import (
     Status,
     Token,
     TokenFilter,
+    Variable,
 )
 from triggerdev.engine.store import memory_queries as queries
 from triggerdev.engine.store.memory_queues import MemoryQueues
@@ -351,6 +352,16 @@ class MemoryTx(MemoryQueues, MemoryRetention):
 
     def due_schedules(self, now: int, tasks: Sequence[str], limit: int) -> list[Schedule]:
         return list(map(thawed, queries.due_schedules(self._now, now, tasks)[:limit]))
+
+    def variables(self) -> list[Variable]:
+        found = self._now.variables
+        return [thawed(found[name]) for name in sorted(found)]
+
+    def put_variable(self, variable: Variable) -> None:
+        self._unit.change("variables")[variable.name] = frozen(variable)
+
+    def delete_variable(self, name: str) -> None:
+        self._unit.change("variables").pop(name, None)
 
     def append_logs(self, entries: Sequence[LogEntry]) -> None:
         table = self._unit.change("logs")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 from triggerdev import _json
-from triggerdev.engine.model import Batch, LogEntry, Queue, Run, Schedule, Span, Token
+from triggerdev.engine.model import Batch, LogEntry, Queue, Run, Schedule, Span, Token, Variable
 from triggerdev.engine.store.protocol import IdempotencyRow, Lane, OpRow
 
 Row = TypeVar("Row")
@@ -44,6 +44,7 @@ class Tables:
     counters: dict[str, int] = field(default_factory=dict)
     tokens: dict[str, Token] = field(default_factory=dict)
     schedules: dict[str, Schedule] = field(default_factory=dict)
+    variables: dict[str, Variable] = field(default_factory=dict)
     logs: dict[int, LogEntry] = field(default_factory=dict)
     spans: dict[tuple[str, str], Span] = field(default_factory=dict)
 

@@ -100,4 +100,4 @@ def _replaced(row: Row, *pairs: tuple[str | None, str | None]) -> Row:
 
 new_op, completed_op, op = rows.new_op, rows.completed_op, rows.op
 new_batch, batch = rows.new_batch, rows.batch
-new_schedule, schedule = rows.new_schedule, rows.schedule
+new_schedule, schedule, variable = rows.new_schedule, rows.schedule, rows.variable

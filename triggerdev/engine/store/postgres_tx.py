@@ -17,6 +17,7 @@ from triggerdev.engine.model import (
     Status,
     Token,
     TokenFilter,
+    Variable,
 )
 from triggerdev.engine.store import postgres_rows as convert
 from triggerdev.engine.store import sqlfile
@@ -328,6 +329,16 @@ class PostgresTx(PostgresQueues, PostgresRetention):
 
     def due_schedules(self, now: int, tasks: Sequence[str], limit: int) -> list[Schedule]:
         return list(map(convert.schedule, self.rows("due_schedules", now, list(tasks), limit)))
+
+    def variables(self) -> list[Variable]:
+        return list(map(convert.variable, self.rows("variables")))
+
+    def put_variable(self, variable: Variable) -> None:
+        row = (variable.name, variable.value, variable.is_secret, variable.updated_at)
+        self._write("put_variable", *row)
+
+    def delete_variable(self, name: str) -> None:
+        self._write("delete_variable", name)
 
     def append_logs(self, entries: Sequence[LogEntry]) -> None:
         self._many("append_log", map(convert.new_log, entries))

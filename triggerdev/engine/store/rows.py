@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from triggerdev import _json
-from triggerdev.engine.model import Batch, LogEntry, Queue, Run, Schedule, Span, Status, Token
+from triggerdev.engine.model import Batch, LogEntry, Queue, Run, Schedule, Span, Status, Token, Variable
 from triggerdev.engine.store.protocol import OpRow
 
 T = TypeVar("T")
@@ -254,6 +254,12 @@ def schedule(row: tuple[Any, ...]) -> Schedule:
     values = list(row)
     values[5] = row[5] == 1
     return Schedule(*values)
+
+
+@_checked
+def variable(row: tuple[Any, ...]) -> Variable:
+    name, value, is_secret, updated_at = row
+    return Variable(name, value, is_secret == 1, updated_at)
 
 
 @_checked

@@ -19,6 +19,7 @@ from triggerdev.engine.model import (
     Status,
     Token,
     TokenFilter,
+    Variable,
 )
 from triggerdev.engine.store import filelock, sqlfile
 from triggerdev.engine.store import rows as convert
@@ -346,6 +347,16 @@ class SqliteTx(SqliteQueues, SqliteRetention):
 
     def due_schedules(self, now: int, tasks: Sequence[str], limit: int) -> list[Schedule]:
         return list(map(convert.schedule, self._run("due_schedules", now, _json.dumps(list(tasks)), limit)))
+
+    def variables(self) -> list[Variable]:
+        return list(map(convert.variable, self._run("variables")))
+
+    def put_variable(self, variable: Variable) -> None:
+        row = (variable.name, variable.value, variable.is_secret, variable.updated_at)
+        self._run("put_variable", *row)
+
+    def delete_variable(self, name: str) -> None:
+        self._run("delete_variable", name)
 
     def append_logs(self, entries: Sequence[LogEntry]) -> None:
         self._many("append_log", map(convert.new_log, entries))

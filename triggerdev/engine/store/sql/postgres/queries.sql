@@ -351,6 +351,16 @@ DELETE FROM schedules WHERE id = %s
 SELECT * FROM schedules WHERE active AND next_at <= %s AND task = ANY(%s::text[])
 ORDER BY next_at, id LIMIT %s FOR UPDATE SKIP LOCKED
 
+-- name: variables
+SELECT * FROM variables ORDER BY name
+
+-- name: put_variable
+INSERT INTO variables VALUES (%s, %s, %s, %s) ON CONFLICT (name) DO UPDATE
+SET value = excluded.value, is_secret = excluded.is_secret, updated_at = excluded.updated_at
+
+-- name: delete_variable
+DELETE FROM variables WHERE name = %s
+
 -- name: append_log
 INSERT INTO logs (run_id, attempt, at, stream, level, message, data, span)
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s)

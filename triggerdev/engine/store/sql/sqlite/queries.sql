@@ -274,6 +274,16 @@ DELETE FROM schedules WHERE id = ?
 SELECT * FROM schedules WHERE active = 1 AND next_at IS NOT NULL AND next_at <= ?
   AND task IN (SELECT value FROM json_each(?)) ORDER BY next_at, id LIMIT ?
 
+-- name: variables
+SELECT * FROM variables ORDER BY name
+
+-- name: put_variable
+INSERT INTO variables VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE
+SET value = excluded.value, is_secret = excluded.is_secret, updated_at = excluded.updated_at
+
+-- name: delete_variable
+DELETE FROM variables WHERE name = ?
+
 -- name: append_log
 INSERT INTO logs VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)
 
