@@ -31,6 +31,7 @@ TriggerError                         base: what happened, where, and what to do 
 │   ├── WaitpointTimeoutError        a token that nobody completed in time
 │   ├── BatchTriggerError            items of a batch that could not be triggered
 │   └── RunStuckError                a run of a test waits for what neither time nor a task brings
+├── ScriptError                      a program of `python.run` failed: `exit_code`, `stdout`, `stderr`
 ├── AbortTaskRunError                raised by a task: fail now, no retries
 ├── OutOfMemoryError                 raised by a task: this run needs a larger machine
 ├── NonDeterminismError              a replay met another operation than the recorded one
@@ -225,6 +226,21 @@ class BatchTriggerError(RunError):
 
 class RunStuckError(RunError):
     """A run of a test that does not end by itself; the message says what it waits for."""
+
+
+class ScriptError(TriggerError):
+    """A program that `python.run` and its like have started failed.
+
+    `exit_code` is negative for a signal, None if it exceeded its time. `stdout` and `stderr` are their ends.
+    """
+
+    def __init__(
+        self, message: str, exit_code: int | None = None, stdout: str = "", stderr: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+        self.stdout = stdout
+        self.stderr = stderr
 
 
 class AbortTaskRunError(TriggerError):

@@ -88,7 +88,7 @@ HOSTILE = [
 ]
 # What a reader of the Containerfile finds at the start of its lines, and nothing else.
 LINE = re.compile(
-    r"(# [\w.:-]+|# Written by .*|FROM [\w./:@-]+|USER (0|1000:1000)|WORKDIR /app|ENV [A-Z]+=\S.*|"
+    r"(# [\w.:-]+|# Written by .*|FROM [\w./:@-]+|USER (0|1000:1000)|WORKDIR /app|ENV [A-Z_]+=\S.*|"
     r"(RUN|COPY)( --mount=[\w=,/.-]+)* \[.*\]|LABEL [\w.]+=\S.*|STOPSIGNAL SIGTERM|"
     r"HEALTHCHECK( --[\w=-]+)+ CMD \[.*\]|ENTRYPOINT \[.*\]|CMD \[.*\]|)"
 )

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from triggerdev.build.extension import BuildExtension, Target
     from triggerdev.build.hooks import BuildOutcome, EnvVariable, run_extensions
     from triggerdev.build.layers import BuildEnv, BuildLayer, DeployEnv, FileMapping, Image, Placement
+    from triggerdev.build.options import Options
 
 __all__ = [
     "BuildContext",
@@ -24,6 +25,7 @@ __all__ = [
     "EnvVariable",
     "FileMapping",
     "Image",
+    "Options",
     "Placement",
     "Target",
     "run_extensions",
@@ -33,6 +35,7 @@ _MODULES = {
     "context": ("BuildContext", "BuildLogger", "BuildManifest", "BuildSpinner"),
     "extension": ("BuildExtension", "Target"),
     "hooks": ("BuildOutcome", "EnvVariable", "run_extensions"),
+    "options": ("Options",),
     "layers": ("BuildEnv", "BuildLayer", "DeployEnv", "FileMapping", "Image", "Placement"),
 }
 _PLACES = {name: module for module, names in _MODULES.items() for name in names}

@@ -162,6 +162,16 @@ def _from_requirements(root: Path) -> Dependencies:
     return Dependencies("requirements.txt", entries, shown, _names(pins))
 
 
+def gather(root: Path, name: str, wanted_by: str) -> list[str]:
+    """Name a requirements file and those that it includes, relative to the project.
+
+    Raises BuildError for what is outside of the project, cannot be read, or names folders of this machine.
+    """
+    texts: dict[str, str] = {}
+    _gather(root, os.path.normpath(name), texts, wanted_by)
+    return sorted(texts)
+
+
 def _gather(root: Path, name: str, texts: dict[str, str], wanted_by: str) -> None:
     """Read a requirements file and those that it includes, by names relative to the project."""
     if name in texts:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 if TYPE_CHECKING:
     from triggerdev.build.context import BuildContext, BuildManifest
@@ -12,9 +12,21 @@ HOOKS = ("externals_for_target", "on_build_start", "on_build_complete")
 
 
 class BuildExtension:
-    """Hooks that do nothing; override those that are needed, as plain or as async methods."""
+    """Hooks that do nothing; override those that are needed, as plain or as async methods.
+
+    With a pydantic model as `Options`, the options of the config are read by it, into `options`, and what it
+    refuses is shown at its place. Without one, options are the keyword arguments of an `__init__`.
+    """
 
     name: str = ""
+    Options: ClassVar[type[Any] | None] = None
+    options: Any = None
+
+    def __init__(self, **options: Any) -> None:
+        if self.Options is not None:
+            self.options = self.Options(**options)
+        elif options:
+            raise TypeError(f"{type(self).__name__} takes no options")
 
     def externals_for_target(self, target: Target) -> list[str]:
         """Name imports that the image provides and that no lock file needs to contain."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import math
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -18,14 +19,17 @@ from triggerdev.build.context import BuildContext, BuildLogger, BuildManifest, L
 from triggerdev.build.extension import Target
 from triggerdev.build.files import FileEntry
 from triggerdev.build.ignore import Ignore
+from triggerdev.build.layers import BuildLayer, as_layer
 from triggerdev.build.loading import LoadedExtension, load_extensions
 from triggerdev.build.plan import Contribution
 from triggerdev.build.secrecy import Masker
+from triggerdev.build.watching import NotEndedError, Watch
 
 if TYPE_CHECKING:
     from triggerdev.config import LoadedConfig
 
 FOLDER = ".trigger/build"
+_SECONDS_IN_DEV = 50
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,14 @@ def run_extensions(
     """
     run = _Run(loaded, target, environment, dict(env), log)
     with project_imports.project_imports(run.root):
-        return asyncio.run(run.all())
+        try:
+            return run.watch.run(lambda: asyncio.run(run.all()))
+        except NotEndedError as error:
+            raise run.not_ended(error) from None
+
+
+class _LateError(errors.ExtensionError):
+    """A hook did not end in its time."""
 
 
 class _Run:
@@ -105,12 +116,13 @@ class _Run:
         self.warnings: list[str] = []
         self.mask = Masker()
         self.mask.add_variables({**loaded.environ, **env})
+        self.watch = Watch(_limit(loaded, target), self.root)
         self._log = log
         self._contexts: dict[str, BuildContext] = {}
 
     async def all(self) -> BuildOutcome:
         """Run everything, in file order of the extensions, hook by hook."""
-        extensions = load_extensions(self.loaded, self.mask)
+        extensions = load_extensions(self.loaded, self.mask, self.watch)
         ignore = Ignore(self.root, self.loaded.config.build.exclude)
         externals = await self._externals(extensions)
         for extension in extensions:
@@ -139,7 +151,8 @@ class _Run:
             given = await self._call(extension, "externals_for_target", self.target) or []
             if not isinstance(given, list | tuple | set) or not all(isinstance(name, str) for name in given):
                 raise errors.ExtensionError(
-                    f"extension {extension.name!r}: externals_for_target must give a list of names"
+                    f"extension {extension.name!r}: externals_for_target must give a list of names, not "
+                    f"{given!r:.80}\n{self._place(extension.name)}"
                 )
             names += sorted(given) if isinstance(given, set) else given
         return tuple(dict.fromkeys(names))
@@ -149,19 +162,52 @@ class _Run:
         if function is None:
             return None
         started = time.perf_counter()
+        self.watch.begin(extension.name, hook)
         try:
             result = function(*arguments)
             if inspect.isawaitable(result):
-                result = await _awaited(result)
+                result = await self._awaited(result, extension, hook)
+        except _LateError:
+            raise
         except (Exception, SystemExit) as error:
             raise self._failure(extension, hook, error) from error
+        finally:
+            self.watch.end()
         took = (time.perf_counter() - started) * 1000
         self.log("debug", extension.name, f"{hook} took {took:.1f} ms")
         return result
 
+    async def _awaited(self, value: Awaitable[Any], extension: LoadedExtension, hook: str) -> Any:
+        try:
+            async with asyncio.timeout(self.watch.limit) as clock:
+                return await value
+        except TimeoutError as error:
+            if not clock.expired():
+                raise  # of the hook itself
+            where = origins.user_line(error.__cause__ or error, self.root)
+            raise self._late(extension.name, hook, where) from None
+
+    def not_ended(self, error: NotEndedError) -> errors.ExtensionError:
+        """Make the error of code that neither ended nor could be cancelled."""
+        return self._late(error.part.extension, error.part.what, error.where)
+
+    def _late(self, name: str, what: str, where: str | None) -> errors.ExtensionError:
+        at = f" (it is at {where})" if where else ""
+        return _LateError(
+            f"extension {name!r}: {what} did not end within {self.watch.limit:g} s{at}; build.hook_timeout "
+            f"says how long it may take\n{self._place(name)}"
+        )
+
     def _failure(self, extension: LoadedExtension, hook: str, error: BaseException) -> errors.ExtensionError:
         why = self.mask(origins.describe(error, self.root))
-        return errors.ExtensionError(f"extension {extension.name!r}: {hook} failed: {why}")
+        return errors.ExtensionError(
+            f"extension {extension.name!r}: {hook} failed: {why}\n{self._place(extension.name)}"
+        )
+
+    def _place(self, name: str) -> str:
+        """Say where the config asks for an extension."""
+        place = self.loaded.diagnostic(("build", "extensions", name), "", at_key=True)
+        return f"it is asked for by [build.extensions.{name}] at {place.file}:{place.line}"
 
     def _context(self, extension: LoadedExtension) -> BuildContext:
         known = self._contexts.get(extension.name)
@@ -201,7 +247,7 @@ class _Run:
         contributions: list[Contribution] = []
         watch: dict[Path, None] = {}
         for extension in extensions:
-            for layer in self._context(extension).layers:
+            for layer in self._layers(extension):
                 label = f"extension {extension.name!r}, layer {layer.id!r}"
                 found = files.resolve(layer.files, self.root, ignore, label)
                 for warning in found.warnings:
@@ -209,6 +255,15 @@ class _Run:
                 watch.update(dict.fromkeys(found.watch))
                 contributions.append(Contribution(extension.name, layer, found.files))
         return tuple(contributions), tuple(watch)
+
+    def _layers(self, extension: LoadedExtension) -> list[BuildLayer]:
+        """Give an extension's layers, read once more: they were in its hands since they were added."""
+        try:
+            return [as_layer(each, again=True) for each in self._context(extension).layers]
+        except errors.BuildError as error:
+            raise errors.ExtensionError(
+                f"extension {extension.name!r}: {error}\n{self._place(extension.name)}"
+            ) from None
 
     def _variables(self, contributions: Sequence[Contribution]) -> tuple[EnvVariable, ...]:
         found = {
@@ -240,5 +295,6 @@ class _Run:
             self._log(level, extension, text)
 
 
-async def _awaited(value: Awaitable[Any]) -> Any:
-    return await value
+def _limit(loaded: LoadedConfig, target: Target) -> float:
+    """Give the seconds that one hook may take; in dev less than what all of them have."""
+    return min(loaded.config.build.hook_timeout, _SECONDS_IN_DEV if target == "dev" else math.inf)

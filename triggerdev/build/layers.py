@@ -3,6 +3,7 @@
 Every model accepts a plain mapping in place of an instance, also nested ones; an unknown field is an error.
 """
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -163,13 +164,15 @@ class BuildLayer:
 _ADAPTER = TypeAdapter(BuildLayer)
 
 
-def as_layer(value: BuildLayer | Mapping[str, Any]) -> BuildLayer:
-    """Read a layer from an instance or a mapping.
+def as_layer(value: BuildLayer | Mapping[str, Any], *, again: bool = False) -> BuildLayer:
+    """Read a layer from an instance or a mapping; `again`: also what an instance holds.
 
     Raises BuildError that names each wrong field; values are not repeated, since they may be secret.
     """
     if isinstance(value, BuildLayer):
-        return value
+        if not again:
+            return value
+        value = dataclasses.asdict(value)
     if not isinstance(value, Mapping):
         raise errors.BuildError(f"a layer is a BuildLayer or a mapping, not {type(value).__name__}")
     try:

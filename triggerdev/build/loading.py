@@ -14,12 +14,13 @@ import pydantic
 
 from triggerdev import errors
 from triggerdev.build import origins, project_imports
-from triggerdev.build.extension import HOOKS
+from triggerdev.build.extension import HOOKS, BuildExtension
 from triggerdev.build.secrecy import Masker
 from triggerdev.config import config_error
-from triggerdev.extensions import BUILT_IN, PLANNED
+from triggerdev.extensions import BUILT_IN
 
 if TYPE_CHECKING:
+    from triggerdev.build.watching import Watch
     from triggerdev.config import LoadedConfig
     from triggerdev.config.model import Extension
 
@@ -35,7 +36,7 @@ class LoadedExtension:
     hooks: object
 
 
-def load_extensions(loaded: LoadedConfig, mask: Masker) -> list[LoadedExtension]:
+def load_extensions(loaded: LoadedConfig, mask: Masker, watch: Watch) -> list[LoadedExtension]:
     """Make the extensions of a project, in file order; call it within `project_imports`.
 
     Raises ConfigError with all mistakes, each with file:line:column.
@@ -43,10 +44,13 @@ def load_extensions(loaded: LoadedConfig, mask: Masker) -> list[LoadedExtension]
     made: list[LoadedExtension] = []
     problems: list[errors.Diagnostic] = []
     for name, table in loaded.config.build.enabled_extensions().items():
+        watch.begin(name, "loading")
         try:
             made.append(_Loading(loaded, name, table, mask).make())
         except errors.ConfigError as error:
             problems += error.diagnostics
+        finally:
+            watch.end()
     if problems:
         raise config_error(problems)
     return made
@@ -71,19 +75,24 @@ class _Loading:
 
     def _target(self) -> Any:
         """Give what `use` refers to: a built-in, an installed extension, a file's or a module's attribute."""
-        if self.use in PLANNED:
-            raise self._refusal(
-                f"the extension {self.use!r} is not part of this version yet ({PLANNED[self.use]})",
-                "remove the table, or set enabled = false",
-            )
         if self.use in BUILT_IN:
             return self._reference(BUILT_IN[self.use])
-        found = entry_points(group=GROUP, name=self.use)
+        found = list(entry_points(group=GROUP, name=self.use))
         if found:
-            return self._installed(next(iter(found)))
+            self._refuse_two(found)
+            return self._installed(found[0])
         if ":" not in self.use:
             raise self._unknown()
         return self._reference(self.use)
+
+    def _refuse_two(self, found: list[EntryPoint]) -> None:
+        """Refuse a name that several installed distributions give to different extensions."""
+        if len({entry.value for entry in found}) > 1:
+            owners = " and ".join(sorted(f"{_distribution(entry)} ({entry.value})" for entry in found))
+            raise self._refusal(
+                f"two installed extensions have the name {self.use!r}: {owners}",
+                f'say which one is meant: use = "{found[0].value}"',
+            )
 
     def _installed(self, entry: EntryPoint) -> Any:
         try:
@@ -115,27 +124,17 @@ class _Loading:
         return instance
 
     def _check_options(self, target: Callable[..., Any], options: Mapping[str, Any]) -> None:
-        try:
-            signature = inspect.signature(target)
-        except (TypeError, ValueError):
-            return  # a class of C code that does not tell; calling it will
-        parameters = signature.parameters.values()
-        known = [
-            each.name for each in parameters if each.kind in (each.KEYWORD_ONLY, each.POSITIONAL_OR_KEYWORD)
-        ]
-        takes_any = any(each.kind is each.VAR_KEYWORD for each in parameters)
+        accepted = _accepted(target)
+        if accepted is None:
+            return
         for name in options:
-            if name not in known and not takes_any:
-                near = difflib.get_close_matches(name, known, 1)
-                offer = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(known) or 'none'}"
+            if name not in accepted:
+                near = difflib.get_close_matches(name, accepted, 1)
+                offer = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(accepted) or 'none'}"
                 raise self._refusal(
                     f"{self.use!r} has no option {name!r}", offer, at=self._at(name), at_key=True
                 )
-        missing = [
-            each.name
-            for each in parameters
-            if each.name in known and each.default is each.empty and each.name not in options
-        ]
+        missing = [name for name, needed in accepted.items() if needed and name not in options]
         if missing:
             names = ", ".join(repr(name) for name in missing)
             raise self._refusal(f"{self.use!r} needs the option {names}", at=self._options_path())
@@ -147,6 +146,10 @@ class _Loading:
             raise config_error(
                 [self._option_problem(item) for item in error.errors(include_url=False)]
             ) from error
+        except errors.BuildError as error:
+            if self.use not in BUILT_IN:
+                raise self._refusal(f"{self.use!r} refused its options: {self._why(error)}") from error
+            raise self._refusal(str(error), at=self._options_path()) from None
         except Exception as error:
             raise self._refusal(
                 f"{self.use!r} refused its options: {self._why(error)}", at=self._options_path()
@@ -157,12 +160,16 @@ class _Loading:
         where = tuple(item["loc"])
         at = (*self._at(str(where[0])), *where[1:]) if where else self._options_path()
         message = str(item["msg"]).removeprefix("Value error, ")
-        return self.loaded.diagnostic(at, f"option {'.'.join(map(str, where))!r}: {message}")
+        given = item["input"]
+        if isinstance(given, str | int | float) and repr(given) not in message:
+            message = f"{message} (it is {given!r:.80})"
+        named = f"option {'.'.join(map(str, where))!r}: " if where else ""
+        return self.loaded.diagnostic(at, self.mask(f"{named}{message}"))
 
     def _unknown(self) -> errors.ConfigError:
-        names = [*BUILT_IN, *PLANNED, *(entry.name for entry in entry_points(group=GROUP))]
+        names = [*BUILT_IN, *(entry.name for entry in entry_points(group=GROUP))]
         near = difflib.get_close_matches(self.use, names, 1)
-        known = f"there are {', '.join(sorted(set(names) - set(PLANNED)))}"
+        known = f"there are {', '.join(sorted(set(names)))}"
         hint = f"did you mean {near[0]!r}?" if near else f'{known}, and use = "./file.py:name" for your own'
         at_key = self.table.use is None
         return self._refusal(f"there is no extension {self.use!r}", hint, at_key=at_key)
@@ -185,3 +192,23 @@ class _Loading:
 
     def _why(self, error: BaseException) -> str:
         return self.mask(origins.describe(error, Path(self.loaded.root)))
+
+
+def _accepted(target: Callable[..., Any]) -> dict[str, bool] | None:
+    """Give the options that a class or function takes, and whether each is needed; None if unknown."""
+    if inspect.isclass(target) and target.__init__ is BuildExtension.__init__:
+        model = getattr(target, "Options", None)
+        fields = getattr(model, "model_fields", {})
+        return {field.alias or name: field.is_required() for name, field in fields.items()}
+    try:
+        parameters = inspect.signature(target).parameters.values()
+    except (TypeError, ValueError):
+        return None  # a class of C code that does not tell; calling it will
+    if any(each.kind is each.VAR_KEYWORD for each in parameters):
+        return None
+    named = (each for each in parameters if each.kind in (each.KEYWORD_ONLY, each.POSITIONAL_OR_KEYWORD))
+    return {each.name: each.default is each.empty for each in named}
+
+
+def _distribution(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist is not None else "an unknown distribution"

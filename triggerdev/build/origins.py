@@ -3,6 +3,7 @@
 import os
 import traceback
 from pathlib import Path
+from types import FrameType
 
 import pydantic
 
@@ -28,7 +29,15 @@ def user_line(error: BaseException, root: Path) -> str | None:
     """Give "file:line" of the innermost frame in the project, else of the innermost that is not ours."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{_shown(error.filename, root)}:{error.lineno}"
-    frames = traceback.extract_tb(error.__traceback__)
+    return _line(traceback.extract_tb(error.__traceback__), root)
+
+
+def line_of(frame: FrameType, root: Path) -> str | None:
+    """Give "file:line" where a thread is: its innermost frame in the project, else that is not ours."""
+    return _line(traceback.extract_stack(frame), root)
+
+
+def _line(frames: traceback.StackSummary, root: Path) -> str | None:
     in_project = [frame for frame in frames if _is_below(frame.filename, root)]
     foreign = [
         frame for frame in frames if not _is_below(frame.filename, _OURS) and frame.filename[:1] != "<"
@@ -40,6 +49,8 @@ def user_line(error: BaseException, root: Path) -> str | None:
 
 
 def _is_below(filename: str, folder: Path) -> bool:
+    if filename.startswith("<"):  # no file; it would be taken for one of the working folder
+        return False
     path = Path(filename)
     return path.is_relative_to(folder) or path.resolve().is_relative_to(folder.resolve())
 

@@ -102,9 +102,9 @@ def _unknown_extensions(loaded: "LoadedConfig") -> "list[Diagnostic]":
 
     from triggerdev.build.loading import GROUP
     from triggerdev.config.names import nearest
-    from triggerdev.extensions import BUILT_IN, PLANNED
+    from triggerdev.extensions import BUILT_IN
 
-    known = [*BUILT_IN, *PLANNED, *(entry.name for entry in entry_points(group=GROUP))]
+    known = [*BUILT_IN, *(entry.name for entry in entry_points(group=GROUP))]
     problems = []
     for name, extension in loaded.config.build.enabled_extensions().items():
         use = extension.use or name

@@ -260,6 +260,8 @@ class Build(Table):
     """Variables that build steps may mount as secrets; they never become part of the image."""
     network: Literal["default", "host", "none"] = "default"
     """What build steps reach: the engine's default network, this machine's, or nothing."""
+    hook_timeout: PositiveDuration = 600
+    """A hook of an extension that takes longer fails the build."""
     extensions: dict[ExtensionName, ExtensionItem] = {}
     """Build extensions in the order in which their hooks run."""
 

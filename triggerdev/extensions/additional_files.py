@@ -6,44 +6,35 @@ import pydantic
 
 from triggerdev.build.context import BuildContext, BuildManifest
 from triggerdev.build.extension import BuildExtension
-from triggerdev.build.layers import BuildLayer, FileMapping
+from triggerdev.build.layers import BuildLayer, FileMapping, FilePath
+from triggerdev.build.options import Options
 
 
 def _item(value: Any) -> Any:
     return {"source": value} if isinstance(value, str) else value
 
 
-class _Options(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra="forbid")
+class AdditionalFilesOptions(Options):
+    """`files`: each a path, folder, glob or {source, destination}; the others are defaults for all."""
+
+    model_config = pydantic.ConfigDict(strict=False)  # a table becomes a FileMapping
 
     files: list[Annotated[FileMapping, pydantic.BeforeValidator(_item)]] = pydantic.Field(min_length=1)
     optional: bool = False
     allow_outside: bool = False
-    destination: str | None = None
+    destination: FilePath | None = None
 
 
 class AdditionalFiles(BuildExtension):
-    """Copy files by path, folder or glob, or by {source, destination}.
-
-    `optional`, `allow_outside` and `destination` are defaults for all items.
-    """
+    """Copy files by path, folder or glob, or by {source, destination}."""
 
     name = "additional-files"
-
-    def __init__(
-        self,
-        files: list[Any],
-        optional: bool = False,
-        allow_outside: bool = False,
-        destination: str | None = None,
-    ) -> None:
-        self._options = _Options(
-            files=files, optional=optional, allow_outside=allow_outside, destination=destination
-        )
+    Options = AdditionalFilesOptions
+    options: AdditionalFilesOptions
 
     async def on_build_complete(self, context: BuildContext, manifest: BuildManifest) -> None:
         """Add the files as a layer that has the table's name."""
-        chosen = self._options
+        chosen = self.options
         files = [
             FileMapping(
                 source=item.source,

@@ -5,13 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import pydantic
-
 from triggerdev import errors
 from triggerdev.build import project_imports, tokens
 from triggerdev.build.context import BuildContext, BuildManifest
 from triggerdev.build.extension import BuildExtension
 from triggerdev.build.layers import BuildLayer, DeployEnv
+from triggerdev.build.options import Options
 
 _OF_THE_MACHINE = frozenset(
     {
@@ -53,11 +52,11 @@ class SyncContext:
     env: Mapping[str, str] = field(repr=False)
 
 
-class _Options(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra="forbid", strict=True)
+class SyncEnvVarsOptions(Options):
+    """`callback`: "module:function" or "./file.py:function"; `override`: also where there is a value."""
 
     callback: str
-    override: bool
+    override: bool = True
 
 
 class SyncEnvVars(BuildExtension):
@@ -68,22 +67,19 @@ class SyncEnvVars(BuildExtension):
     """
 
     name = "sync-env-vars"
-
-    def __init__(self, callback: str, override: bool = True) -> None:
-        options = _Options(callback=callback, override=override)
-        self._callback = options.callback
-        self._override = options.override
+    Options = SyncEnvVarsOptions
+    options: SyncEnvVarsOptions
 
     async def on_build_complete(self, context: BuildContext, manifest: BuildManifest) -> None:
         """Ask for the variables and add them as a layer that has no part in the image."""
-        function = project_imports.resolve_reference(self._callback, context.working_dir)
-        context.logger.debug(f"calling {self._callback}")
+        function = project_imports.resolve_reference(self.options.callback, context.working_dir)
+        context.logger.debug(f"calling {self.options.callback}")
         found = function(SyncContext(context.environment, context.config.project, context.env))
         if inspect.isawaitable(found):
             found = await found
         plain: dict[str, str] = {}
         secret: dict[str, str] = {}
-        for name, value, is_secret in _items(found, self._callback):
+        for name, value, is_secret in _items(found, self.options.callback):
             reason = _left_out(name, value)
             if reason:
                 context.logger.warn(f"{name} is left out: {reason}")
@@ -92,7 +88,7 @@ class SyncEnvVars(BuildExtension):
         context.logger.debug(
             f"{len(plain) + len(secret)} variables: {', '.join(sorted({**plain, **secret}))}"
         )
-        override = self._override and context.target == "deploy"
+        override = self.options.override and context.target == "deploy"
         deploy = DeployEnv(env=plain, secret_env=secret, override=override)
         context.add_layer(BuildLayer(id=self.name, deploy=deploy))
 

@@ -48,6 +48,10 @@ class RunSession(ABC):
         """Send how a part of the run was; nothing while the run replays or leaves this process."""
 
     @abstractmethod
+    def traceparent(self) -> str:
+        """Write the span that this code is in, as the W3C's header, for what it calls."""
+
+    @abstractmethod
     def change_metadata(self, scope: MetadataScope, change: dict[str, Any]) -> None:
         """Apply a metadata operation in wire form to the local copy and queue it."""
 

@@ -282,6 +282,9 @@ class AttemptSession(RunSession):
     def end_span(self, span: Span, error: BaseException | None) -> None:
         self.spans.end(span, error)
 
+    def traceparent(self) -> str:
+        return self.spans.here()
+
     def has_news(self, is_end: bool) -> None:
         """Have the spans sent that have gathered, at the latest with the run's next message."""
         self._sink.note(self.spans, is_end)

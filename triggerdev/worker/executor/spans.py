@@ -174,6 +174,10 @@ class SpanBook:
         flags = int(self.is_sampled) if mirror is None else mirror.flags()
         return _traces.write(self.trace_id, span.id, flags)
 
+    def here(self) -> str:
+        """Write the traceparent of what the code of this moment calls."""
+        return _traces.write(self.trace_id, self.current_id(), int(self.is_sampled))
+
     # -- telling
 
     def count(self) -> bool:
