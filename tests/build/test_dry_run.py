@@ -81,7 +81,7 @@ def test_people_read_the_same_in_columns(seed: Path, capfd: pytest.CaptureFixtur
     out, err = capfd.readouterr()
     assert err == ""
     assert re.search(r"^runtime  python\nbase     python:3.12-slim-bookworm$", out, re.MULTILINE)
-    assert re.search(r"^  daily-report +trigger/basic.py:\d+ +0 9 \* \* \* UTC$", out, re.MULTILINE)
+    assert re.search(r"^  \+  daily-report +trigger/basic.py:\d+ +0 9 \* \* \* UTC$", out, re.MULTILINE)
     assert re.search(
         r"^  banner +banner +/app/custom/fonts.json; chmod .*BANNER +21 B +[0-9a-f]{12}  to be", out, re.M
     )

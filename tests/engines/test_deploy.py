@@ -246,3 +246,17 @@ def test_nothing_is_left_behind_in_the_engine(project: Project, engine: Machine)
     names = engine.docker("images", "--format={{.Repository}}:{{.Tag}}").splitlines()
     assert not [name for name in names if name.startswith("trigger-index")]
     assert not list((project.root.parent / "cache").rglob("save-*"))
+
+
+def test_a_dry_run_is_compared_with_the_version_that_is_current(project: Project) -> None:
+    version = project.deploy("--builder", "oci")["version"]
+    hello = (project.root / "trigger/hello.py").read_text()
+    project.write("trigger/hello.py", hello.replace("@task", '@task(machine="micro")'))
+    project.write("trigger/more.py", hello.replace("hello", "more"))
+    plan = json.loads(project.run("deploy", "--dry-run", "--json").stdout)
+    assert plan["current"] == version
+    assert [(task["id"], task["change"]) for task in plan["tasks"]] == [("hello", "~"), ("more", "+")]
+    assert [layer["id"] for layer in plan["layers"] if layer["status"] == "build"] == ["source"]
+    shown = project.run("deploy", "--dry-run").stdout
+    assert "  ~  hello" in shown
+    assert "machine none -> micro" in shown

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from triggerdev import errors
 from triggerdev.build import (
     cache,
+    compared,
     dependencies,
     digests,
     document,
@@ -24,6 +25,7 @@ from triggerdev.build import (
     tokens,
 )
 from triggerdev.build.context import LogSink
+from triggerdev.build.deployments import Deployment, Deployments
 from triggerdev.build.fold import fold
 from triggerdev.build.oci.image import Settings
 from triggerdev.build.plan import ImagePlan, Parts, PlanLayer
@@ -115,16 +117,19 @@ def make_plan(
     """
     planned = plan_image(loaded, environment, env, log=log)
     manifest = tasks.index(loaded)
-    whole = document_of(planned, environment, manifest)
+    whole = document_of(loaded, planned, environment, manifest)
     build_dir = write_folder(loaded, planned, environment, whole)
     if log is not None:
         _explain(planned.plan, planned.parts, whole, log)
     return DeployPlan(planned.plan, planned.outcome, whole, build_dir)
 
 
-def document_of(planned: Planned, environment: str, manifest: Manifest) -> dict[str, Any]:
-    """Give the public form of a plan."""
-    built = _Document(planned.plan, planned.outcome, planned.record, environment, planned.warnings)
+def document_of(
+    loaded: LoadedConfig, planned: Planned, environment: str, manifest: Manifest
+) -> dict[str, Any]:
+    """Give the public form of a plan, compared with the version that is current here."""
+    history = Deployments(loaded.root, environment)
+    built = _Document(planned, environment, compared.current(history))
     return built.make([tasks.describe(task) for task in manifest["tasks"]])
 
 
@@ -198,38 +203,40 @@ def _unprovided(loaded: LoadedConfig, outcome: hooks.BuildOutcome, parts: Parts)
 class _Document:
     """The public form of a plan."""
 
-    def __init__(
-        self,
-        plan: ImagePlan,
-        outcome: hooks.BuildOutcome,
-        record: cache.LayerRecord,
-        environment: str,
-        warnings: Sequence[str],
-    ) -> None:
-        self.plan = plan
-        self.outcome = outcome
-        self.record = record
+    def __init__(self, planned: Planned, environment: str, before: Deployment | None) -> None:
+        self.planned, self.plan = planned, planned.plan
         self.environment = environment
-        self.warnings = warnings
+        self.before = before
 
     def make(self, found: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """Give the document as plain data, checked against its own schema."""
+        env = self.planned.outcome.env
+        described = sorted(found, key=lambda task: str(task["id"]))
         whole = {
             "version": document.VERSION,
             "runtime": self.plan.runtime,
             "base": self.plan.base,
             "layers": [self._layer(layer) for layer in self.plan.layers],
-            "tasks": sorted(found, key=lambda task: str(task["id"])),
+            "tasks": compared.tasks(described, self.before),
             "env": [
-                {"name": each.name, "change": "unknown", "secret": each.secret} for each in self.outcome.env
+                {
+                    "name": each.name,
+                    "change": compared.variable(each.name, self.before),
+                    "secret": each.secret,
+                }
+                for each in env
             ],
-            "warnings": list(self.warnings),
+            "current": self.before.version if self.before else None,
+            "removed": compared.removed(
+                self.before, (str(task["id"]) for task in found), (each.name for each in env)
+            ),
+            "warnings": list(self.planned.warnings),
             "build_dir": f"{hooks.FOLDER}/{self.environment}",
         }
         return document.PlanDocument.model_validate(whole).model_dump(mode="json")
 
     def _layer(self, layer: PlanLayer) -> dict[str, Any]:
-        status = self.record.status(layer.id, layer.key)
+        status = self.planned.record.status(layer.id, layer.key)
         return {
             "id": layer.id,
             "extension": layer.extension,

@@ -72,6 +72,10 @@ class TaskPart(_Part):
     """Seconds; null for the default."""
     schedule: SchedulePart | None
     """Null for a task without schedule."""
+    change: Literal["+", "~", "="]
+    """Compared with the version that is current here: new, changed or equal; without one all are new."""
+    changes: list[str]
+    """What has changed, such as "schedule 0 9 * * * UTC -> 0 8 * * * UTC"."""
 
 
 class EnvPart(_Part):
@@ -80,9 +84,18 @@ class EnvPart(_Part):
     name: str
     """The variable's name."""
     change: Literal["+", "~", "=", "unknown"]
-    """Compared with the server: new, changed, equal, or unknown because no server was asked."""
+    """New, changed or equal; unknown because no server was asked, which alone knows values."""
     secret: bool
     """Whether it is kept as a secret."""
+
+
+class RemovedPart(_Part):
+    """What the version that is current here has, and this plan has not."""
+
+    tasks: list[str]
+    """Ids, sorted."""
+    env: list[str]
+    """Names of variables, sorted."""
 
 
 class PlanDocument(_Part):
@@ -100,6 +113,10 @@ class PlanDocument(_Part):
     """Sorted by id."""
     env: list[EnvPart]
     """Sorted by name."""
+    current: str | None
+    """The version that tasks and variables are compared with; null if there is none."""
+    removed: RemovedPart
+    """What would no longer be there."""
     warnings: list[str]
     """What may be wrong."""
     build_dir: str

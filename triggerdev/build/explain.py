@@ -14,11 +14,12 @@ def lines(document: dict[str, Any], title: str) -> Iterator[str]:
     yield ""
     yield f"runtime  {document['runtime']}"
     yield f"base     {document['base']}"
-    yield from _section("Tasks", _tasks(document["tasks"]))
+    yield from _section(_tasks_title(document["current"]), _tasks(document))
     yield from _section("Layers, from the base upwards", _layers(document["layers"]))
     variables = [
         [_MARKS.get(each["change"], each["change"]), each["name"], _kept(each)] for each in document["env"]
     ]
+    variables += [["-", name, ""] for name in document["removed"]["env"]]
     yield from _section("Environment variables (? = unknown, as no server was asked)", variables)
     yield from _section("Warnings", [[warning] for warning in document["warnings"]])
     yield ""
@@ -50,13 +51,20 @@ def human_size(size: int | None) -> str:
     return f"{value:.1f} {unit}"
 
 
-def _tasks(tasks: Sequence[dict[str, Any]]) -> list[list[str]]:
-    rows = [["task", "file", "queue", "schedule"]]
-    for task in tasks:
+def _tasks_title(current: str | None) -> str:
+    return f"Tasks (+ new, ~ changed, - removed since {current})" if current else "Tasks (all new)"
+
+
+def _tasks(document: dict[str, Any]) -> list[list[str]]:
+    rows = [["", "task", "file", "queue", "schedule"]]
+    for task in document["tasks"]:
         schedule = task["schedule"]
         when = f"{schedule['cron']} {schedule['timezone']}" if schedule else ""
-        rows.append([task["id"], f"{task['file']}:{task['line']}", _queue(task), when])
-    return rows
+        mark = task["change"].replace("=", "")
+        rows.append([mark, task["id"], f"{task['file']}:{task['line']}", _queue(task), when])
+        rows += [["", f"  {change}", "", "", ""] for change in task["changes"]]
+    rows += [["-", task, "", "", ""] for task in document["removed"]["tasks"]]
+    return rows if len(rows) > 1 else []
 
 
 def _queue(task: dict[str, Any]) -> str:

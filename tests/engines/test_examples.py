@@ -1,0 +1,152 @@
+"""The examples and the specification's project: built, indexed, pushed, pulled and started."""
+
+import json
+import shutil
+import subprocess
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.engines import in_image
+from tests.engines.machine import DOCKER, Machine
+from tests.engines.projects import Project
+from tests.store import postgres_server
+
+REPOSITORY = Path(__file__).parents[2]
+PROJECTS = {
+    "seed": REPOSITORY / "tests" / "projects" / "seed",
+    "shop": REPOSITORY / "examples" / "shop",
+}
+SERVER = {"TRIGGER_API_URL": "http://localhost:1", "TRIGGER_SECRET_KEY": "tr_prod_0123456789"}
+# What differs on a machine that reaches neither Docker Hub nor a registry of the project's own.
+HERE = """
+[env.test]
+runtime = "python-3.11"
+
+[env.test.build]
+base_image = "{base}"
+network = "host"
+
+[env.test.deploy]
+registry = "{registry}/{name}"
+"""
+
+
+@dataclass
+class Deployed:
+    """An example that was deployed, pushed, removed from the engine and pulled again."""
+
+    project: Project
+    said: dict[str, Any]
+
+    @property
+    def image(self) -> str:
+        return str(self.said["image"]["reference"])
+
+    @property
+    def tasks(self) -> list[str]:
+        return sorted(task["id"] for task in self.said["tasks"])
+
+    def starts(self) -> None:
+        """Let the worker start, and stop it when it is healthy."""
+        engine = self.project.engine
+        variables = [word for name, value in SERVER.items() for word in ("-e", f"{name}={value}")]
+        container = engine.docker("run", "--detach", "--network=none", *variables, self.image)
+        try:
+            with subprocess.Popen(
+                [DOCKER, "logs", "--follow", container],
+                env=engine.environ,
+                stderr=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                text=True,
+            ) as logs:
+                assert logs.stderr is not None
+                said = []
+                for line in logs.stderr:
+                    said.append(line)
+                    if f"ready with {len(self.tasks)} tasks" in line:
+                        break
+                else:
+                    pytest.fail("".join(said))
+                logs.kill()
+            engine.docker("exec", container, "python", "-m", "triggerdev.worker", "health")
+            engine.docker("stop", "--time=60", container)
+            assert engine.docker("inspect", "--format={{.State.ExitCode}}", container) == "0"
+        finally:
+            engine.docker("rm", "--force", container)
+
+    def execute(self, task: str, payload: Any, network: str = "none", **environ: str) -> Any:
+        """Execute a task in a container of the image; gives its output."""
+        program = f"--volume={Path(in_image.__file__).resolve()}:/tmp/in_image.py:ro"
+        variables = [word for name, value in (SERVER | environ).items() for word in ("-e", f"{name}={value}")]
+        words = [
+            "run",
+            "--rm",
+            f"--network={network}",
+            *variables,
+            program,
+            "--entrypoint=dumb-init",
+            self.image,
+        ]
+        command = ["--", "python", "/tmp/in_image.py", task, json.dumps(payload)]
+        said = self.project.engine.docker(*words, *command)
+        done = json.loads(next(line for line in said.splitlines() if line.startswith('{"t": "done"')))
+        assert done["outcome"] == "ok", done
+        return json.loads(done["output"])
+
+
+def deployed(name: str, engine: Machine, place: Path) -> Iterator[Deployed]:
+    own = f"test-{uuid.uuid4().hex[:12]}"
+    project = Project(place / name, engine, own)
+    shutil.copytree(PROJECTS[name], project.root, ignore=shutil.ignore_patterns(".trigger", "__pycache__"))
+    config = project.root / "trigger.config.toml"
+    config.write_text(config.read_text() + HERE.format(base=engine.base, registry=engine.registry, name=own))
+    said = project.deploy("--env", "test", "--push")
+    made = Deployed(project, said)
+    engine.docker("rmi", "--force", made.image)
+    engine.docker("pull", "--quiet", made.image)
+    yield made
+    engine.docker("rmi", "--force", made.image)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("examples")
+
+
+@pytest.fixture(scope="module")
+def shop(engine: Machine, place: Path) -> Iterator[Deployed]:
+    yield from deployed("shop", engine, place)
+
+
+@pytest.fixture(scope="module")
+def seed(engine: Machine, place: Path) -> Iterator[Deployed]:
+    yield from deployed("seed", engine, place)
+
+
+def test_the_seed_project_is_indexed_in_its_image_and_starts(seed: Deployed) -> None:
+    assert seed.said["indexed"] == "image"
+    assert {"add-numbers", "daily-report"} <= set(seed.tasks)
+    seed.starts()
+
+
+def test_the_shop_is_indexed_in_its_image_and_starts(shop: Deployed) -> None:
+    assert shop.said["indexed"] == "image"
+    assert shop.tasks == ["daily-report", "place-order", "reserve-stock", "send-confirmation", "settle-order"]
+    shop.starts()
+
+
+def test_the_shop_has_its_templates(shop: Deployed) -> None:
+    cart = {"order_id": "a-1", "email": "ada@example.com", "items": {"cup": 2}}
+    assert "a-1:\n\n  2 x cup\n" in shop.execute("send-confirmation", cart)
+
+
+def test_the_shop_speaks_to_postgresql(shop: Deployed) -> None:
+    url = postgres_server.shared_url().replace("postgresql://", "postgresql+psycopg://")
+    payload = {"timestamp": "2026-11-27T06:00:00Z", "timezone": "UTC", "scheduleId": "s", "upcoming": []}
+    report = shop.execute("daily-report", payload, network="host", DATABASE_URL=url)
+    assert report == {"orders": 0, "total_cents": 0, "best": "nothing"}
