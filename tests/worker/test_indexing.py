@@ -259,6 +259,6 @@ def test_a_hook_of_all_tasks_is_reported_once_at_its_place(project: Project) -> 
     root = project({"trigger/init.py": hooks, "trigger/a.py": TASK.format(name="first")})
     found = {(problem["file"], problem["line"]): problem["message"] for problem in problems(root)}
     assert set(found) == {("trigger/init.py", 3), ("trigger/init.py", 6), ("trigger/init.py", 9)}
-    assert "around() has no parameter 'next'" in found["trigger/init.py", 3]
+    assert found["trigger/init.py", 3].startswith("around() has no parameter 'next'")
     assert "begin() has a parameter 'ctx'" in found["trigger/init.py", 6]
     assert "parameter 'foo'" in found["trigger/init.py", 9]

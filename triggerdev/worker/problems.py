@@ -35,10 +35,11 @@ def problem_of(
 
 def definition_problem(error: Exception, root: Path, file: str, line: int) -> SourceProblem:
     """Describe a task that was imported but cannot be called."""
+    shown = relative(file, root)
     return SourceProblem(
         kind="definition",
-        message=_shorten(str(error), root),
-        file=relative(file, root),
+        message=_shorten(str(error), root).removeprefix(f"{shown}:{line}: "),
+        file=shown,
         line=line,
         source_line=linecache.getline(file, line).rstrip(),
         traceback=user_traceback(error, root),
