@@ -30,9 +30,10 @@ def _postgres_version() -> str:
 
 
 def commit(folder: os.PathLike[str]) -> str:
-    """Name the commit that a checkout is at, and whether it was changed since."""
+    """Name the commit that a checkout is at, and whether it was changed since; kept results are no change."""
     found = _git(folder, "rev-parse", "--short", "HEAD")
-    return f"{found} with changes" if found and _git(folder, "status", "--porcelain") else found or "unknown"
+    changed = _git(folder, "status", "--porcelain", "--", ".", ":!tests/reliability/results")
+    return f"{found} with changes" if found and changed else found or "unknown"
 
 
 def _git(folder: os.PathLike[str], *arguments: str) -> str:

@@ -206,6 +206,13 @@ def test_the_end_of_the_other_side_is_an_end_of_file(pair: Pair) -> None:
         receiver.receive()
 
 
+def test_a_control_socket_whose_other_side_went_without_reading_is_at_its_end(pair: Pair) -> None:
+    control = ControlChannel(pair[1])
+    control.send({"t": "not read"})
+    pair[0].close()
+    assert control.receive() is None
+
+
 def test_messages_that_are_too_long_for_one_frame_leave_in_several(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(channel, "MAX_FRAME_BYTES", 100)
     messages = [{"t": "done", "output": "x" * 60, "n": n} for n in range(5)]

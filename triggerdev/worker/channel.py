@@ -174,7 +174,10 @@ class ControlChannel:
 
     def receive(self) -> tuple[list[Message], list[int]] | None:
         """Wait for the next frame; returns its messages and descriptors, or None at the end."""
-        header, fds, _, _ = socket.recv_fds(self._sock, _HEADER.size, _MAX_FDS)
+        try:
+            header, fds, _, _ = socket.recv_fds(self._sock, _HEADER.size, _MAX_FDS)
+        except ConnectionResetError:  # the other side went without having read what was sent to it
+            return None
         if not header:
             return None
         header += self._exactly(_HEADER.size - len(header))

@@ -23,14 +23,19 @@ def problem_of(
         kind = "duplicate" if "defined twice" in str(error) else "definition"
     place = _innermost_user_frame(error, root)
     name, line = place or (str(file or root), 1)
+    shown = relative(name, root)
     return SourceProblem(
         kind=kind,
-        message=_shorten(_one_line(error), root),
-        file=relative(name, root),
+        message=_without_place(_shorten(_one_line(error), root), shown, line),
+        file=shown,
         line=line,
         source_line=linecache.getline(name, line).rstrip() if place else "",
         traceback=user_traceback(error, root),
     )
+
+
+def _without_place(message: str, file: str, line: int) -> str:
+    return message.removeprefix(f"{file}:{line}: ")  # it is shown beside the message
 
 
 def definition_problem(error: Exception, root: Path, file: str, line: int) -> SourceProblem:
@@ -38,7 +43,7 @@ def definition_problem(error: Exception, root: Path, file: str, line: int) -> So
     shown = relative(file, root)
     return SourceProblem(
         kind="definition",
-        message=_shorten(str(error), root).removeprefix(f"{shown}:{line}: "),
+        message=_without_place(_shorten(str(error), root), shown, line),
         file=shown,
         line=line,
         source_line=linecache.getline(file, line).rstrip(),
