@@ -2,14 +2,12 @@
 
 import re
 from collections.abc import Iterator
-from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 
 from tests.build.support import Project
 from triggerdev import errors
-from triggerdev.build import loading
 from triggerdev.cli.main import main
 
 PLACE = r"it is asked for by \[build\.extensions\.mine\] at trigger\.config\.toml:4"
@@ -134,20 +132,44 @@ def test_an_interrupt_is_one_in_a_hook_as_well(there: Project) -> None:
         there.outcome()
 
 
-def test_two_installed_extensions_of_one_name_are_an_error_that_names_both(
-    there: Project, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def installed(group: str, name: str | None = None) -> list[EntryPoint]:
-        return [EntryPoint("mine", f"{module}:X", group) for module in ("first", "second")]
+def install(folder: Path, distribution: str, value: str) -> None:
+    """Install a distribution with an extension called "mine" into a folder."""
+    info = folder / f"{distribution.replace('-', '_')}-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[triggerdev.extensions]\nmine = {value}\n")
+    body = "    def on_build_start(self, c):\n        c.add_layer({'id': 'x', 'commands': ['true']})\n"
+    (folder / f"{value.partition(':')[0]}.py").write_text(f"class X:\n{body}")
 
-    monkeypatch.setattr(loading, "entry_points", installed)
+
+def test_an_installed_distribution_brings_an_extension(
+    project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    install(tmp_path / "site", "acme-mine", "acme_mine:X")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    project.config("[build.extensions.mine]\n")
+    assert [each.extension for each in project.outcome().contributions] == ["mine"]
+    project.config("[build.extensions.min]\n")
+    with pytest.raises(errors.ConfigError) as caught:
+        project.outcome()
+    assert caught.value.diagnostics[0].help == "did you mean 'mine'?"
+
+
+def test_two_installed_extensions_of_one_name_are_an_error_that_names_both(
+    there: Project,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    for module in ("first", "second"):
+        install(tmp_path / module, f"acme-{module}", f"{module}:X")
+        monkeypatch.syspath_prepend(tmp_path / module)
     there.config("\n[build.extensions.mine]\n")
     assert main(["deploy", "--dry-run"]) == 2
     said = capfd.readouterr().err
     assert "two installed extensions have the name 'mine'" in said
-    assert "(first:X)" in said
-    assert "(second:X)" in said
-    assert 'use = "first:X"' in said
+    assert "acme-first (first:X) and acme-second (second:X)" in said
+    assert re.search('use = "(first|second):X"', said)
     assert "trigger.config.toml:3" in said
 
 

@@ -185,13 +185,15 @@ def test_a_prisma_schema_may_be_a_folder(filled: Project) -> None:
     assert "--schema=/app/prisma" in layer["commands"][0]
 
 
-def test_migrations_are_in_the_image_and_run_by_no_build(filled: Project) -> None:
-    filled.config(CASES["prisma"])
+def test_migrations_are_in_the_image_and_run_by_the_deploy(filled: Project) -> None:
+    filled.config(CASES["prisma"] + 'direct_url_env_var_name = "DIRECT_URL"\n')
     made = filled.plan()
     layer = layer_of(made.document, "prisma")
     assert "/app/prisma/migrations/1/migration.sql" in layer["files"]
     assert not any("migrate" in command for command in layer["commands"])
-    assert any("python -m prisma migrate deploy" in warning for warning in made.document["warnings"])
+    (deploy,) = [each.layer.deploy for each in made.outcome.contributions if each.layer.id == "prisma"]
+    assert deploy.commands == ["python -m prisma migrate deploy --schema=/app/prisma/schema.prisma"]
+    assert deploy.secrets == ["DATABASE_URL", "DIRECT_URL"]
 
 
 def test_scripts_are_files_in_dev_and_in_the_image(filled: Project) -> None:

@@ -1,5 +1,6 @@
 """Built-in extensions in real images: what they bring works there, as the user that tasks run as."""
 
+import json
 from typing import Any
 
 from tests.engines.projects import Project
@@ -138,3 +139,51 @@ def test_files_are_where_they_were_asked_for(project: Project) -> None:
         'files = ["assets/**", { source = "assets/a.txt", destination = "/srv/b.txt" }]\n'
     )
     assert inside(project, project.deploy(), "cat assets/a.txt /srv/b.txt") == "a\na"
+
+
+RELEASE = """\
+class Release:
+    def on_build_complete(self, context, manifest):
+        context.add_layer({"id": "release", "deploy": {"commands": [%r], "secrets": ["TOKEN"]}})
+"""
+
+
+def release(project: Project, command: str) -> None:
+    project.write("ext.py", RELEASE % command)
+    project.config('[build.extensions.release]\nuse = "./ext.py:Release"\n')
+
+
+def test_commands_of_the_deploy_run_in_the_image_before_the_version_counts(project: Project) -> None:
+    secret = f"hunter2 of {project.name}"
+    release(project, 'test "$(id -u)" = 1000; cd /app/trigger; ls; echo "with $TOKEN"')
+    done = project.run("deploy", "--progress", "plain", "--output", "image", TOKEN=secret)
+    assert done.returncode == 0, done.stderr
+    assert "release: hello.py" in done.stderr
+    assert "release: with ***" in done.stderr
+    assert secret not in done.stdout + done.stderr
+    recorded = "".join(path.read_text() for path in (project.root / ".trigger").rglob("*.json"))
+    assert secret not in recorded
+    again = project.run("deploy", "--progress", "plain", "--output", "image", TOKEN=secret)
+    assert (again.returncode, "release:" in again.stderr) == (0, False)
+
+
+def test_a_command_of_the_deploy_that_fails_leaves_no_version_and_no_image(project: Project) -> None:
+    release(project, "echo no database >&2; exit 9")
+    said = project.refused(TOKEN="hunter2")
+    assert "a command of the deploy failed with exit code 9, so no version was recorded" in said
+    assert "asked for by [build.extensions.release] at trigger.config.toml:" in said
+    assert "    no database" in said
+    assert json.loads(project.run("deployments", "list", "--json").stdout)["deployments"] == []
+    named = project.engine.docker("images", "--quiet", f"--filter=reference=*{project.name}*")
+    assert named == ""
+
+
+def test_a_command_of_the_deploy_without_its_secret_or_its_engine_is_refused_first(project: Project) -> None:
+    release(project, "true")
+    assert "TOKEN has no value" in project.refused()
+    done = project.run("deploy", "--output", "oci-layout", TOKEN="hunter2")
+    assert done.returncode == 2
+    assert "so the image must be in an engine: use --output image" in done.stderr
+    done = project.run("deploy", "--builder", "oci", TOKEN="hunter2")
+    assert done.returncode == 2
+    assert "--builder oci uses none" in done.stderr

@@ -134,12 +134,15 @@ class BuildEnv:
 class DeployEnv:
     """Variables of the environment that is deployed to; they are kept by the server, not by the image.
 
-    With `override` they replace values that exist there.
+    With `override` they replace values that exist there. `commands` run once in the built image, with network
+    and with the variables named in `secrets`, before its version counts.
     """
 
     env: EnvValues = Field(default_factory=dict, repr=False)
     secret_env: EnvValues = Field(default_factory=dict, repr=False)
     override: bool = False
+    commands: list[Annotated[str, AfterValidator(_command)]] = Field(default_factory=list)
+    secrets: list[EnvName] = Field(default_factory=list)
 
 
 @dataclass(frozen=True, config=_MODEL)

@@ -22,6 +22,7 @@ _TITLES = {
     "base": "Building what is executed",
     "layers": "Writing layers",
     "index": "Indexing tasks",
+    "release": "Running what comes before the version counts",
     "store": "Storing the image",
     "push": "Pushing",
 }

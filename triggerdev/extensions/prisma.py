@@ -10,7 +10,7 @@ from triggerdev import errors
 from triggerdev.build.context import BuildContext, BuildManifest
 from triggerdev.build.extension import BuildExtension
 from triggerdev.build.files import APP
-from triggerdev.build.layers import BuildEnv, BuildLayer, EnvName, FileMapping, FilePath
+from triggerdev.build.layers import BuildEnv, BuildLayer, DeployEnv, EnvName, FileMapping, FilePath
 from triggerdev.build.options import Options
 from triggerdev.extensions import downloads, support
 
@@ -23,7 +23,7 @@ _GENERATOR = r"^[A-Za-z][A-Za-z0-9_-]{0,63}$"
 
 
 class PrismaOptions(Options):
-    """`schema`: a file, or a folder of .prisma files; `migrate`: the image can also migrate the database."""
+    """`schema`: a file, or a folder of .prisma files; `migrate`: a deploy migrates the database."""
 
     schema_path: FilePath = pydantic.Field(alias="schema")
     version: Annotated[str, pydantic.Field(pattern=support.VERSION)] | None = None
@@ -80,12 +80,18 @@ class Prisma(BuildExtension):
                 commands=self._commands(home),
                 image=support.image(["ca-certificates", "openssl"], env),
                 build=BuildEnv(secrets=dict.fromkeys(context.config.build.secrets)),
-                deploy=support.deploy(env),
+                deploy=self._deploy(env),
                 dependencies={"prisma": version},
             )
         )
-        if self.options.migrate:
-            self._say_how_to_migrate(context)
+
+    def _deploy(self, env: dict[str, str]) -> DeployEnv:
+        """Describe the variables and, since no image build gets the database's address, who migrates when."""
+        if not self.options.migrate:
+            return support.deploy(env)
+        names = ["DATABASE_URL", *filter(None, [self.options.direct_url_env_var_name])]
+        command = f"python -m prisma migrate deploy --schema={shlex.quote(self._schema())}"
+        return DeployEnv(env=env, override=True, commands=[command], secrets=names)
 
     def _schema(self) -> str:
         return f"{APP}/{Path(self.options.schema_path).as_posix().removeprefix('./')}"
@@ -114,11 +120,3 @@ class Prisma(BuildExtension):
             f"python -m prisma generate --schema={shlex.quote(self._schema())}{generator}",
             f"chmod -R a+rX {home}\nrm -rf /root/.npm /root/.cache",
         ]
-
-    def _say_how_to_migrate(self, context: BuildContext) -> None:
-        """Say which command migrates: it needs the database's address, which no image build gets."""
-        names = " and ".join(["DATABASE_URL", *filter(None, [self.options.direct_url_env_var_name])])
-        context.logger.warn(
-            f"migrations are part of the image, and no build runs them: run in the image, with {names}, "
-            f"python -m prisma migrate deploy --schema={self._schema()}"
-        )

@@ -19,6 +19,7 @@ from triggerdev.build.progress import Progress, Sink
 from triggerdev.build.wheels.install import NeedsBuildingError
 
 if TYPE_CHECKING:
+    from triggerdev.build.deploying.releasing import Release
     from triggerdev.config import LoadedConfig
 
 
@@ -104,12 +105,25 @@ class _Deploy:
         if equal is not None and self._is_there(equal, output):
             promoted = self.history.promote(equal.version, datetime.now(UTC))
             return Result(equal, False, promoted, planned.warnings)
+        release = self._release(planned, output)
         deployment = self._built(planned, key, output, equal)
+        if release is not None:
+            release.run(deployment.image, self.engines, self.progress)
         self.history.add(deployment)
         promoted = self.history.promote(deployment.version, datetime.now(UTC))
         planned.record.add_layers(planned.plan.layers)
         planned.record.write(self.loaded.root)
         return Result(deployment, True, promoted, planned.warnings)
+
+    def _release(self, planned: Planned, output: str | None) -> Release | None:
+        """Give what runs between building and recording; loaded only where an extension wants it."""
+        if not any(each.layer.deploy.commands for each in planned.outcome.contributions):
+            return None
+        from triggerdev.build.deploying.releasing import Release
+
+        release = Release(planned, self.loaded, self.env, self.wanted.environ)
+        release.check(self.engines, output)
+        return release
 
     def _key(self, planned: Planned) -> str:
         """Give what tells whether two versions are equal: all layers, and what the image says of itself."""
