@@ -14,6 +14,7 @@ from triggerdev.build.ignore import NEVER_BACK, Ignore
 from triggerdev.build.layers import FileMapping
 
 APP = "/app"
+_LONGEST, _LONGEST_NAME = 4000, 255
 _RESERVED = ("/proc", "/sys", "/dev", "/run/trigger")
 
 
@@ -153,7 +154,7 @@ def _nothing_found(mapping: FileMapping, label: str, kept_out: dict[str, str]) -
 
 def _destination(mapping: FileMapping, item: globs.Found, root: Path, single: bool, label: str) -> str:
     if mapping.destination is None:
-        return posixpath.join(APP, item.path.relative_to(root).as_posix())
+        return _usable(posixpath.join(APP, item.path.relative_to(root).as_posix()), label)
     wanted = mapping.destination
     if ".." in wanted.split("/"):
         raise errors.BuildError(f'{label}: the destination {wanted!r} must not hold ".."')
@@ -162,7 +163,24 @@ def _destination(mapping: FileMapping, item: globs.Found, root: Path, single: bo
         target = posixpath.join(target, item.below)
     if target == "/" or any(target == place or target.startswith(place + "/") for place in _RESERVED):
         raise errors.BuildError(f"{label}: no file can be put at {target}")
+    return _usable(target, label)
+
+
+def _usable(target: str, label: str) -> str:
+    problem = _unusable(target)
+    if problem:
+        raise errors.BuildError(f"{label}: no file can be put at {target}: {problem}")
     return target
+
+
+def _unusable(target: str) -> str | None:
+    """Say why a path can be none in an image."""
+    parts = target.split("/")
+    if any(part.startswith(".wh.") for part in parts):
+        return "names that start with '.wh.' delete files in layers of images"
+    if len(os.fsencode(target)) > _LONGEST or any(len(os.fsencode(part)) > _LONGEST_NAME for part in parts):
+        return f"names have at most {_LONGEST_NAME} bytes, and paths {_LONGEST}"
+    return None
 
 
 def _entry(item: globs.Found, destination: str, root: Path) -> FileEntry:

@@ -171,11 +171,11 @@ class Search:
             return None
         if tokens.has_control(str(path)):
             raise errors.BuildError(
-                f"{self.label}: the name of {self.shown(path)!r} holds control characters; rename it"
+                f"{self.label}: the name of '{self.shown(path)}' holds control characters; rename it"
             )
         if path == start or path.is_symlink():
             self._contained(path)
-        state = path.stat()
+        state = self._state(path)
         if not stat.S_ISREG(state.st_mode):
             kind = _kind(state.st_mode)
             raise errors.BuildError(
@@ -183,6 +183,14 @@ class Search:
             )
         below = path.name if path == start else path.relative_to(start).as_posix()
         return Found(path, below, state)
+
+    def _state(self, path: Path) -> os.stat_result:
+        try:
+            return path.stat()
+        except OSError as error:
+            raise errors.BuildError(
+                f"{self.label}: cannot read {self.shown(path)}: {error.strerror}"
+            ) from None
 
     def _contained(self, path: Path) -> None:
         if path in self._seen or not os.path.lexists(path):
