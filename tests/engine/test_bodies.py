@@ -145,7 +145,7 @@ async def test_a_token_can_have_a_large_output(
         text = _json.dumps(BIG)
         await worker.op(other, "0:0", "complete_token", "approval", output=text, output_type=JSON)
     else:
-        await kit.engine.complete_token("approval", _json.dumps(BIG), JSON)
+        await kit.engine.tokens.complete("approval", _json.dumps(BIG), JSON)
     message = await worker.next("op_done", run)
     assert message["result"] == {"ok": True, "output": _json.dumps(BIG), "output_type": JSON}
     assert kit.query("SELECT output_type FROM tokens") == [("application/store",)]
@@ -265,8 +265,8 @@ async def test_what_a_row_names_stays_and_goes_with_it(
     await worker.ok(run, BIG)
     waiting = await kit.start()
     await worker.op(waiting, "0:0", "step", "think", output=_json.dumps(BIG), output_type=JSON)
-    await kit.engine.create_token(idempotency_key="t")
-    await kit.engine.complete_token("t", _json.dumps(BIG), JSON)
+    await kit.engine.tokens.create(idempotency_key="t")
+    await kit.engine.tokens.complete("t", _json.dumps(BIG), JSON)
     assert await sweep_later(kit, 40 * DAY) == 0
     assert len(objects.bodies) == 4
     await cleaner(kit).clean()  # the run, and the token

@@ -124,13 +124,13 @@ async def test_the_runs_of_a_batch(kit: EngineKit, worker: Worker) -> None:
 async def test_tokens_have_pages_too(kit: EngineKit) -> None:
     made = []
     for _ in range(5):
-        made.append((await kit.engine.create_token()).id)
+        made.append((await kit.engine.tokens.create()).id)
         kit.clock.advance(1)
-    first = await kit.engine.list_tokens(TokenFilter(), size=2)
-    second = await kit.engine.list_tokens(TokenFilter(), size=2, after=first.next)
-    last = await kit.engine.list_tokens(TokenFilter(), size=2, after=second.next)
+    first = await kit.engine.tokens.list(TokenFilter(), size=2)
+    second = await kit.engine.tokens.list(TokenFilter(), size=2, after=first.next)
+    last = await kit.engine.tokens.list(TokenFilter(), size=2, after=second.next)
     pages = [[token.id for token in page.items] for page in (first, second, last)]
     assert pages == [made[:2:-1], made[2:0:-1], made[:1]]
     assert (first.previous, last.next) == (None, None)
-    back = await kit.engine.list_tokens(TokenFilter(), size=2, before=last.previous)
+    back = await kit.engine.tokens.list(TokenFilter(), size=2, before=last.previous)
     assert [token.id for token in back.items] == pages[1]

@@ -245,7 +245,7 @@ async def test_an_undeclared_queue_of_a_trigger_has_no_limit_and_can_be_looked_u
     await kit.engine.add_batch_items(batch.id, items)
     await kit.settled()
     assert await executing(kit) == {("new-0", ""): 2, ("new-1", ""): 2}
-    found = [await kit.engine.retrieve_queue(name) for name in ("new-0", "new-1")]
+    found = [await kit.engine.queues.retrieve(name) for name in ("new-0", "new-1")]
     assert [(each.queue.limit, each.load) for each in found] == [(None, Load(2, 0))] * 2
 
 

@@ -49,6 +49,6 @@ async def test_a_repeated_batch_can_be_filled_again(kit: EngineKit) -> None:
 
 
 async def test_a_repeated_token_is_one(kit: EngineKit) -> None:
-    first = await kit.engine.create_token(request=KEY)
+    first = await kit.engine.tokens.create(request=KEY)
     await kit.restart()
-    assert await kit.engine.create_token(request=KEY) == first
+    assert await kit.engine.tokens.create(request=KEY) == first

@@ -82,7 +82,7 @@ async def test_what_is_not_finished_stays(kit: EngineKit, worker: Worker) -> Non
     runs = [await kit.start() for _ in range(3)]
     await worker.wait_parked(runs[1], ms=40 * DAY)
     queued, delayed = await kit.trigger("plain"), await kit.trigger("job", None, delay="40d")
-    await kit.engine.create_token(timeout="40d")
+    await kit.engine.tokens.create(timeout="40d")
     before = rows(kit)
     assert await clean_later(kit, "30d") == 0
     assert rows(kit) == before
@@ -181,7 +181,7 @@ async def test_a_batch_whose_key_holds_can_be_waited_for_again(kit: EngineKit, w
 async def test_a_token_that_a_live_run_has_made_stays(kit: EngineKit, worker: Worker) -> None:
     run = await kit.start()
     token = (await worker.op(run, "0:0", "create_token", None))["result"]["id"]
-    await kit.engine.complete_token(token, "1", "application/json")
+    await kit.engine.tokens.complete(token, "1", "application/json")
     await worker.wait_parked(run, "0:1", 3 * DAY)
     assert await clean_later(kit, "2d") == 0
     await kit.advance("1d")
@@ -192,14 +192,14 @@ async def test_a_token_that_a_live_run_has_made_stays(kit: EngineKit, worker: Wo
 
 
 async def test_tokens_go_by_their_end_and_the_end_of_their_key(kit: EngineKit) -> None:
-    named = (await kit.engine.create_token(idempotency_key="a", timeout="1h")).id
-    lasting = (await kit.engine.create_token(idempotency_key="b", idempotency_ttl_ms=9 * DAY)).id
-    await kit.engine.complete_token(lasting, None, "application/json")
+    named = (await kit.engine.tokens.create(idempotency_key="a", timeout="1h")).id
+    lasting = (await kit.engine.tokens.create(idempotency_key="b", idempotency_ttl_ms=9 * DAY)).id
+    await kit.engine.tokens.complete(lasting, None, "application/json")
     assert await clean_later(kit, "2d") == 0  # what was due has just timed out
     assert await clean_later(kit) == 1
-    assert (await kit.engine.retrieve_token(lasting)).status == "COMPLETED"
+    assert (await kit.engine.tokens.retrieve(lasting)).status == "COMPLETED"
     with pytest.raises(errors.NoSuchRunError):
-        await kit.engine.retrieve_token(named)
+        await kit.engine.tokens.retrieve(named)
 
 
 async def test_old_lines_go_before_their_run(kit: EngineKit, worker: Worker) -> None:

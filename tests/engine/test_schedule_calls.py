@@ -18,7 +18,7 @@ def options(expression: str = "0 * * * *", **more: Any) -> ScheduleOptions:
 
 
 async def create(kit: EngineKit, expression: str = "0 * * * *", **more: Any) -> Schedule:
-    return await kit.engine.create_schedule(options(expression, **more))
+    return await kit.engine.schedules.create(options(expression, **more))
 
 
 async def payloads(kit: EngineKit) -> list[dict[str, Any]]:
@@ -57,14 +57,14 @@ async def test_a_task_can_have_several_schedules(kit: EngineKit) -> None:
 
 async def test_a_second_create_with_the_same_key_changes_the_first(kit: EngineKit) -> None:
     first = await create(kit, "0 * * * *", deduplication_key="k", external_id="a")
-    await kit.engine.set_schedule_active(first.id, False)
+    await kit.engine.schedules.set_active(first.id, False)
     second = await create(kit, "30 * * * *", deduplication_key="k", timezone="Asia/Kolkata")
     assert (second.id, second.external_id, second.active) == (first.id, None, False)
     assert second.next_at == cron.next_slot("30 * * * *", "Asia/Kolkata", START)
     other = await create(kit, "0 * * * *", deduplication_key="l")
     assert other.id != first.id
-    assert (await kit.engine.list_schedules(page=1, per_page=10))[1] == 2
-    assert await kit.engine.retrieve_schedule(first.id) == second
+    assert (await kit.engine.schedules.list(page=1, per_page=10))[1] == 2
+    assert await kit.engine.schedules.retrieve(first.id) == second
 
 
 async def test_without_a_key_each_create_makes_one(kit: EngineKit) -> None:
@@ -77,7 +77,7 @@ async def test_without_a_key_each_create_makes_one(kit: EngineKit) -> None:
 async def test_an_update_counts_from_now_and_keeps_the_key(kit: EngineKit) -> None:
     made = await create(kit, "0 12 * * *", deduplication_key="k", external_id="a")
     await kit.activate(REPORT, task("other", scheduled=True))
-    changed = await kit.engine.update_schedule(made.id, options("0 10 * * *", task="other"))
+    changed = await kit.engine.schedules.update(made.id, options("0 10 * * *", task="other"))
     assert (changed.task, changed.next_at) == ("other", START + 10 * HOUR)
     assert (changed.deduplication_key, changed.external_id) == ("k", None)
     await kit.advance("12h")
@@ -87,7 +87,7 @@ async def test_an_update_counts_from_now_and_keeps_the_key(kit: EngineKit) -> No
 async def test_an_update_of_the_external_id_alone_moves_no_slot(kit: EngineKit) -> None:
     made = await create(kit, "*/10 * * * *")
     await kit.advance("10m")
-    changed = await kit.engine.update_schedule(made.id, options("*/10 * * * *", external_id="b"))
+    changed = await kit.engine.schedules.update(made.id, options("*/10 * * * *", external_id="b"))
     assert (changed.next_at, changed.last_at) == (START + 20 * MINUTE, START + 10 * MINUTE)
     await kit.advance("10m")
     assert [each.get("externalId") for each in await payloads(kit)] == [None, "b"]
@@ -95,13 +95,13 @@ async def test_an_update_of_the_external_id_alone_moves_no_slot(kit: EngineKit) 
 
 async def test_an_inactive_schedule_keeps_its_slots_and_runs_nothing(kit: EngineKit) -> None:
     made = await create(kit)
-    rests = await kit.engine.set_schedule_active(made.id, False)
+    rests = await kit.engine.schedules.set_active(made.id, False)
     assert (rests.active, rests.next_at) == (False, START + HOUR)
     await kit.advance("90m")
     assert await count(kit) == 0
-    assert (await kit.engine.retrieve_schedule(made.id)).next_at == START + 2 * HOUR
-    assert (await kit.engine.list_schedules(page=1, per_page=9))[0][0].next_at == START + 2 * HOUR
-    runs = await kit.engine.set_schedule_active(made.id, True)
+    assert (await kit.engine.schedules.retrieve(made.id)).next_at == START + 2 * HOUR
+    assert (await kit.engine.schedules.list(page=1, per_page=9))[0][0].next_at == START + 2 * HOUR
+    runs = await kit.engine.schedules.set_active(made.id, True)
     assert (runs.active, runs.next_at) == (True, START + 2 * HOUR)
     await kit.advance(0)
     assert await count(kit) == 0  # what it has missed is not made up for
@@ -112,7 +112,7 @@ async def test_an_inactive_schedule_keeps_its_slots_and_runs_nothing(kit: Engine
 async def test_to_activate_what_is_active_moves_no_slot(kit: EngineKit) -> None:
     made = await create(kit)
     kit.clock.advance(HOUR)
-    await kit.engine.set_schedule_active(made.id, True)
+    await kit.engine.schedules.set_active(made.id, True)
     await kit.advance(0)
     assert await count(kit) == 1
 
@@ -121,26 +121,26 @@ async def test_a_deleted_schedule_runs_no_more_and_its_runs_stay(kit: EngineKit)
     made = await create(kit)
     await kit.advance("1h")
     (run,) = kit.query("SELECT id FROM runs")
-    await kit.engine.delete_schedule(made.id)
+    await kit.engine.schedules.delete(made.id)
     await kit.advance("2h")
     assert await count(kit) == 1
     detail = await kit.engine.retrieve_run(run[0])
     assert (detail.run.schedule_id, detail.schedule) == (made.id, None)
-    for call in (kit.engine.delete_schedule, kit.engine.retrieve_schedule):
+    for call in (kit.engine.schedules.delete, kit.engine.schedules.retrieve):
         with pytest.raises(errors.NoSuchRunError, match="not found"):
             await call(made.id)
     with pytest.raises(errors.NoSuchRunError):
-        await kit.engine.update_schedule(made.id, options())
+        await kit.engine.schedules.update(made.id, options())
 
 
 async def test_a_declarative_schedule_is_not_changed_by_calls(kit: EngineKit) -> None:
     await kit.activate(scheduled("0 * * * *", task_id="report"))
-    ((declared,), _) = await kit.engine.list_schedules(page=1, per_page=10)
+    ((declared,), _) = await kit.engine.schedules.list(page=1, per_page=10)
     with pytest.raises(errors.InvalidOptionError, match="is declarative and cannot be updated"):
-        await kit.engine.update_schedule(declared.id, options("5 * * * *"))
+        await kit.engine.schedules.update(declared.id, options("5 * * * *"))
     with pytest.raises(errors.InvalidOptionError, match="is declarative and cannot be deleted"):
-        await kit.engine.delete_schedule(declared.id)
-    await kit.engine.set_schedule_active(declared.id, False)
+        await kit.engine.schedules.delete(declared.id)
+    await kit.engine.schedules.set_active(declared.id, False)
     await kit.activate(scheduled("0 * * * *", task_id="report"))
     await kit.advance("2h")
     assert await count(kit) == 0  # a new version lets it rest, too
@@ -168,8 +168,8 @@ async def test_what_cannot_be_scheduled_is_refused(kit: EngineKit, given: dict[s
         await create(kit, **given)
     if "deduplication_key" not in given:
         with pytest.raises(errors.InvalidOptionError, match=text):
-            await kit.engine.update_schedule(made.id, options(**given))
-    assert (await kit.engine.list_schedules(page=1, per_page=10))[0] == [made]
+            await kit.engine.schedules.update(made.id, options(**given))
+    assert (await kit.engine.schedules.list(page=1, per_page=10))[0] == [made]
 
 
 async def test_a_schedule_outlives_a_version_without_its_task(kit: EngineKit) -> None:
@@ -177,7 +177,7 @@ async def test_a_schedule_outlives_a_version_without_its_task(kit: EngineKit) ->
     await kit.activate(task("job"))
     await kit.advance("90m")
     assert await count(kit) == 0
-    assert (await kit.engine.retrieve_schedule(made.id)).next_at == START + 2 * HOUR
+    assert (await kit.engine.schedules.retrieve(made.id)).next_at == START + 2 * HOUR
     await kit.activate(REPORT)
     assert await count(kit) == 1  # as after downtime: the latest slot that was missed, late
     (late,) = await payloads(kit)
@@ -216,7 +216,7 @@ async def test_it_goes_on_though_the_clock_was_set_back(kit: EngineKit) -> None:
 async def test_hundreds_of_schedules_share_a_slot(kit: EngineKit) -> None:
     for number in range(250):
         await create(kit, deduplication_key=f"user-{number}", external_id=f"{number}")
-    page, total = await kit.engine.list_schedules(page=3, per_page=100)
+    page, total = await kit.engine.schedules.list(page=3, per_page=100)
     assert (len(page), total) == (50, 250)
     await kit.advance("1h")
     assert await count(kit) == 250
@@ -239,10 +239,10 @@ async def test_a_run_makes_and_changes_schedules_as_durable_operations(
         "2026-01-01T01:00:00.000Z",
     )
     assert made["generator"]["description"] == "At the start of every hour"
-    await kit.engine.delete_schedule(made["id"])
+    await kit.engine.schedules.delete(made["id"])
     again = await worker.op(run, "0:0", "schedule", "create k", **arguments)
     assert again["result"] == made  # it is recorded: a replay makes it no second time
-    assert await kit.engine.list_schedules(page=1, per_page=9) == ([], 0)
+    assert await kit.engine.schedules.list(page=1, per_page=9) == ([], 0)
     refused = await worker.op(run, "0:1", "schedule", "delete x", action="delete", id="x", options={})
     assert refused["error_kind"] == "NoSuchRunError"
     reply = await worker.op(run, "0:2", "schedule", "create k", **arguments)
@@ -253,4 +253,4 @@ async def test_a_run_makes_and_changes_schedules_as_durable_operations(
             run, f"0:{number}", "schedule", f"{action} {second}", action=action, id=second, options=changed
         )
         assert (reply["result"]["id"], reply["result"]["active"]) == (second, action != "deactivate")
-    assert await kit.engine.list_schedules(page=1, per_page=9) == ([], 0)
+    assert await kit.engine.schedules.list(page=1, per_page=9) == ([], 0)

@@ -31,7 +31,7 @@ def local(slots: list[int], zone: str) -> list[str]:
 
 
 async def the_schedule(kit: EngineKit) -> Schedule:
-    schedules, count = await kit.engine.list_schedules(page=1, per_page=10)
+    schedules, count = await kit.engine.schedules.list(page=1, per_page=10)
     assert count == 1
     return schedules[0]
 
@@ -176,7 +176,7 @@ async def test_the_schedule_of_a_removed_task_is_gone(kit: EngineKit) -> None:
     await kit.activate(scheduled("0 * * * *"), task("other"))
     assert (await the_schedule(kit)).task == "job"
     await kit.activate(task("job"))
-    assert await kit.engine.list_schedules(page=1, per_page=10) == ([], 0)
+    assert await kit.engine.schedules.list(page=1, per_page=10) == ([], 0)
     await kit.advance("2h")
     assert await count(kit) == 0
 
@@ -219,12 +219,12 @@ async def test_a_wrong_schedule_leaves_the_old_version_working(
 
 async def test_schedules_are_listed_in_pages_and_found_by_id(kit: EngineKit) -> None:
     await kit.activate(*(scheduled("0 * * * *", task_id=f"t{n}") for n in range(5)))
-    first, total = await kit.engine.list_schedules(page=1, per_page=2)
-    last, _ = await kit.engine.list_schedules(page=3, per_page=2)
+    first, total = await kit.engine.schedules.list(page=1, per_page=2)
+    last, _ = await kit.engine.schedules.list(page=3, per_page=2)
     assert ([s.task for s in first], [s.task for s in last], total) == (["t0", "t1"], ["t4"], 5)
-    assert (await kit.engine.retrieve_schedule(first[0].id)).task == "t0"
+    assert (await kit.engine.schedules.retrieve(first[0].id)).task == "t0"
     with pytest.raises(errors.NoSuchRunError):
-        await kit.engine.retrieve_schedule("sched_none")
+        await kit.engine.schedules.retrieve("sched_none")
 
 
 async def test_a_schedule_runs_over_a_dst_change(kit: EngineKit) -> None:

@@ -157,7 +157,7 @@ class EngineMachine(RuleBasedStateMachine):
     @rule()
     def complete_token(self) -> None:
         try:
-            self.do(self.kit.engine.complete_token("approval", "1", "application/json"))
+            self.do(self.kit.engine.tokens.complete("approval", "1", "application/json"))
         except errors.NoSuchRunError:
             assert self.kit.query("SELECT count(*) FROM tokens") == [(0,)]
 

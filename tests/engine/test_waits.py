@@ -210,41 +210,41 @@ async def test_resuming_after_many_operations_sends_only_the_new_ones(kit: Engin
 
 
 async def test_a_token_is_completed_while_a_run_waits(kit: EngineKit, worker: Worker) -> None:
-    token = (await kit.engine.create_token()).id
+    token = (await kit.engine.tokens.create()).id
     run = await waiting_for(kit, token)
-    await kit.engine.complete_token(token, '"yes"', "application/json")
+    await kit.engine.tokens.complete(token, '"yes"', "application/json")
     resumed = await worker.next("resume", run)
     assert resumed["ops"][0]["result"] == OK
 
 
 async def test_a_token_that_is_complete_already(kit: EngineKit, worker: Worker) -> None:
-    token = (await kit.engine.create_token()).id
-    await kit.engine.complete_token(token, '"yes"', "application/json")
-    await kit.engine.complete_token(token, '"no"', "application/json")  # it stays as it is
+    token = (await kit.engine.tokens.create()).id
+    await kit.engine.tokens.complete(token, '"yes"', "application/json")
+    await kit.engine.tokens.complete(token, '"no"', "application/json")  # it stays as it is
     run = await kit.start()
     assert (await worker.op(run, "0:0", "wait_token", token, is_name=False))["result"] == OK
 
 
 async def test_several_runs_wait_for_one_token(kit: EngineKit, worker: Worker) -> None:
-    token = (await kit.engine.create_token()).id
+    token = (await kit.engine.tokens.create()).id
     runs = [await waiting_for(kit, token) for _ in range(3)]
-    await kit.engine.complete_token(token, None, "application/json")
+    await kit.engine.tokens.complete(token, None, "application/json")
     for run in runs:
         await worker.next("resume", run)
 
 
 async def test_a_token_times_out(kit: EngineKit, worker: Worker) -> None:
-    token = (await kit.engine.create_token(timeout="10m")).id
+    token = (await kit.engine.tokens.create(timeout="10m")).id
     run = await waiting_for(kit, token)
     await kit.advance("10m")
     result = (await worker.next("resume", run))["ops"][0]["result"]
     assert result["ok"] is False
     assert result["error"]["name"] == "WaitpointTimeoutError"
     assert "2026-01-01T00:10:00.000Z" in result["error"]["message"]
-    ended = await kit.engine.retrieve_token(token)
+    ended = await kit.engine.tokens.retrieve(token)
     assert (ended.status, ended.completed_at) == ("TIMED_OUT", START + 10 * MINUTE)
-    await kit.engine.complete_token(token, '"late"', "application/json")
-    assert (await kit.engine.retrieve_token(token)).status == "TIMED_OUT"
+    await kit.engine.tokens.complete(token, '"late"', "application/json")
+    assert (await kit.engine.tokens.retrieve(token)).status == "TIMED_OUT"
 
 
 async def test_a_token_by_name_is_made_by_the_first_who_names_it(kit: EngineKit, worker: Worker) -> None:
@@ -254,7 +254,7 @@ async def test_a_token_by_name_is_made_by_the_first_who_names_it(kit: EngineKit,
     second = await kit.start()
     await worker.op(second, "0:0", "wait_token", "approval", is_name=True)
     await worker.park(second, "0:0")
-    await kit.engine.complete_token("approval", '"yes"', "application/json")
+    await kit.engine.tokens.complete("approval", '"yes"', "application/json")
     assert (await worker.next("resume", run))["ops"][0]["result"] == OK
     assert (await worker.next("resume", second))["ops"][0]["result"] == OK
     third = await kit.start()
@@ -262,7 +262,7 @@ async def test_a_token_by_name_is_made_by_the_first_who_names_it(kit: EngineKit,
 
 
 async def test_the_timeout_of_a_named_token_counts_from_its_creation(kit: EngineKit, worker: Worker) -> None:
-    await kit.engine.create_token(idempotency_key="approval", timeout="1h")
+    await kit.engine.tokens.create(idempotency_key="approval", timeout="1h")
     await kit.advance("50m")
     run = await kit.start()
     await worker.op(run, "0:0", "wait_token", "approval", timeout_ms=HOUR, is_name=True)
@@ -276,27 +276,27 @@ async def test_a_token_that_nobody_made_is_refused_by_id(kit: EngineKit, worker:
     reply = await worker.op(run, "0:0", "wait_token", "waitpoint_none", is_name=False)
     assert (reply["error_kind"], "waitpoint_none" in reply["error"]) == ("NoSuchRunError", True)
     with pytest.raises(errors.NoSuchRunError):
-        await kit.engine.complete_token("nothing", None, "application/json")
+        await kit.engine.tokens.complete("nothing", None, "application/json")
     with pytest.raises(errors.NoSuchRunError):
-        await kit.engine.retrieve_token("nothing")
+        await kit.engine.tokens.retrieve("nothing")
 
 
 async def test_a_name_is_free_again_when_its_time_is_over(kit: EngineKit) -> None:
-    first = await kit.engine.create_token(idempotency_key="k", idempotency_ttl_ms=HOUR)
-    assert await kit.engine.create_token(idempotency_key="k") == type(first)(first.id, is_cached=True)
+    first = await kit.engine.tokens.create(idempotency_key="k", idempotency_ttl_ms=HOUR)
+    assert await kit.engine.tokens.create(idempotency_key="k") == type(first)(first.id, is_cached=True)
     await kit.advance("1h")
-    second = await kit.engine.create_token(idempotency_key="k")
+    second = await kit.engine.tokens.create(idempotency_key="k")
     assert second.id != first.id
-    await kit.engine.complete_token("k", None, "application/json")
-    assert (await kit.engine.retrieve_token(first.id)).status == "WAITING"
-    assert (await kit.engine.retrieve_token(second.id)).status == "COMPLETED"
+    await kit.engine.tokens.complete("k", None, "application/json")
+    assert (await kit.engine.tokens.retrieve(first.id)).status == "WAITING"
+    assert (await kit.engine.tokens.retrieve(second.id)).status == "COMPLETED"
 
 
 async def test_tokens_are_made_and_completed_from_inside_runs(kit: EngineKit, worker: Worker) -> None:
     run, helper = await kit.start(), await kit.start()
     made = (await worker.op(run, "0:0", "create_token", "approval", tags=["t"]))["result"]
     assert made["is_cached"] is False
-    assert (await kit.engine.retrieve_token(made["id"])).tags == ["t"]
+    assert (await kit.engine.tokens.retrieve(made["id"])).tags == ["t"]
     await worker.op(run, "0:1", "wait_token", made["id"], is_name=False)
     await worker.park(run, "0:1")
     reply = await worker.op(
@@ -309,19 +309,19 @@ async def test_tokens_are_made_and_completed_from_inside_runs(kit: EngineKit, wo
 @pytest.mark.parametrize("timeout", ["soon", "9" * 80 + "w", 2**70, "9999-01-01"])
 async def test_a_timeout_that_cannot_be_read_is_refused(kit: EngineKit, timeout: str | int) -> None:
     with pytest.raises(errors.InvalidOptionError, match="timeout"):
-        await kit.engine.create_token(timeout=timeout)
+        await kit.engine.tokens.create(timeout=timeout)
 
 
 async def test_tokens_are_listed_by_status_key_tag_and_time(kit: EngineKit) -> None:
-    a = (await kit.engine.create_token(idempotency_key="a", tags=["red"])).id
+    a = (await kit.engine.tokens.create(idempotency_key="a", tags=["red"])).id
     kit.clock.advance(1)
-    b = (await kit.engine.create_token(tags=["red", "blue"])).id
+    b = (await kit.engine.tokens.create(tags=["red", "blue"])).id
     kit.clock.advance(1)
-    c = (await kit.engine.create_token()).id
-    await kit.engine.complete_token(c, None, "application/json")
+    c = (await kit.engine.tokens.create()).id
+    await kit.engine.tokens.complete(c, None, "application/json")
 
     async def ids(**where: object) -> list[str]:
-        page = await kit.engine.list_tokens(TokenFilter(**where))  # type: ignore[arg-type]  # fields by name
+        page = await kit.engine.tokens.list(TokenFilter(**where))  # type: ignore[arg-type]  # fields by name
         return [token.id for token in page.items]
 
     assert await ids() == [c, b, a]

@@ -129,10 +129,10 @@ async def test_who_waits_behind_a_commit_of_unknown_outcome_is_refused_after_a_w
 
     with monkeypatch.context() as broken:
         broken.setattr(store, "_send_commit", lose)
-        first = asyncio.create_task(engine.create_token())
+        first = asyncio.create_task(engine.tokens.create())
         await cut.wait()
     with pytest.raises(errors.StorageUnavailableError, match="does not answer"):
-        await engine.create_token()
+        await engine.tokens.create()
     assert not first.done()
     monkeypatch.setattr(store._writer, "_connect", store._connect)
     made = await first

@@ -54,7 +54,7 @@ async def test_each_slot_of_a_schedule_makes_one_run(pair: Pair) -> None:
 async def test_one_deduplication_key_gives_one_schedule_and_its_slots_one_run(pair: Pair) -> None:
     await without_room(*pair)
     options = ScheduleOptions("every-minute", "*/2 * * * *", deduplication_key="k", external_id="ada")
-    made = await asyncio.gather(*(kit.engine.create_schedule(options) for _ in range(20) for kit in pair))
+    made = await asyncio.gather(*(kit.engine.schedules.create(options) for _ in range(20) for kit in pair))
     assert len({schedule.id for schedule in made}) == 1
     for _ in range(20):
         pair[0].clock.advance(MINUTE)
@@ -67,7 +67,7 @@ async def test_a_slot_is_left_to_the_server_that_knows_its_task(pair: Pair) -> N
     old, new = pair
     await without_room(*pair)
     await new.activate(*new.tasks, task("report", scheduled=True))
-    await new.engine.create_schedule(ScheduleOptions("report", "* * * * *"))
+    await new.engine.schedules.create(ScheduleOptions("report", "* * * * *"))
     old.clock.advance(MINUTE)
     await old.engine.tick()
     assert old.query("SELECT count(*) FROM runs WHERE task = 'report'") == [(0,)]
@@ -175,7 +175,7 @@ async def test_one_idempotency_key_gives_one_run(pair: Pair) -> None:
 
 
 async def test_one_name_gives_one_token_and_one_batch(pair: Pair) -> None:
-    tokens = [kit.engine.create_token(idempotency_key=f"name-{n % 5}") for n in range(20) for kit in pair]
+    tokens = [kit.engine.tokens.create(idempotency_key=f"name-{n % 5}") for n in range(20) for kit in pair]
     batches = [
         kit.engine.create_batch(run_count=1, idempotency_key=f"name-{n % 5}")
         for n in range(20)

@@ -31,7 +31,7 @@ async def test_a_token_is_created_and_completed(client: httpx.AsyncClient, engin
     completed = (await client.get(f"{PATH}/{made['id']}")).json()
     assert (completed["status"], completed["output"]) == ("COMPLETED", '{"status":"approved"}')
     assert completed["outputIsError"] is False
-    token = await engine.retrieve_token(made["id"])
+    token = await engine.tokens.retrieve(made["id"])
     assert (token.output, token.output_type) == ('{"status":"approved"}', "application/json")
 
 

@@ -140,7 +140,7 @@ async def use_everything(kit: EngineKit) -> dict[str, Any]:
         await engine.read_logs(run.id)
         if run.batch_id:
             await engine.retrieve_batch(run.batch_id)
-    await engine.list_tokens(TokenFilter(), size=200)
+    await engine.tokens.list(TokenFilter(), size=200)
     await engine.trigger(item("job", 1))
     await kit.advance("2h")
     for run in runs[:5]:

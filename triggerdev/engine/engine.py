@@ -1,7 +1,6 @@
 """The engine: the asyncio shell round the synchronous core. What servers and workers call."""
 
 import asyncio
-import concurrent.futures
 import logging
 import math
 import random
@@ -20,10 +19,8 @@ from triggerdev.engine.commands import (
     operations,
     queues,
     requests,
-    schedule_calls,
     schedules,
     timers,
-    tokens,
     traces,
 )
 from triggerdev.engine.commands import trigger as triggering
@@ -40,26 +37,24 @@ from triggerdev.engine.model import (
     ItemsAccepted,
     LogEntry,
     Page,
-    QueueDetail,
-    QueuePage,
     Run,
     RunDetail,
     RunEvent,
     RunFilter,
     RunTrace,
-    Schedule,
-    ScheduleOptions,
-    Token,
-    TokenCreated,
-    TokenFilter,
     TriggerItem,
     TriggerResult,
 )
 from triggerdev.engine.objects.protocol import ObjectStore
+from triggerdev.engine.queues import Queues
+from triggerdev.engine.schedules import Schedules
 from triggerdev.engine.sharing import LOOK_AGAIN_SECONDS, POLL_SECONDS, Sharing, holds, take_over
+from triggerdev.engine.shell import Shell
 from triggerdev.engine.store.protocol import Store, Tx
-from triggerdev.engine.store.shared import RepeatError, SharedStore
+from triggerdev.engine.store.shared import SharedStore
 from triggerdev.engine.tasks import TaskTable
+from triggerdev.engine.timer import Timer
+from triggerdev.engine.tokens import Tokens
 from triggerdev.engine.variables import Variables
 from triggerdev.engine.vault import Vault
 from triggerdev.engine.watch import Feed, Watch
@@ -110,7 +105,6 @@ class Engine:
         self._ids = ids or IdSource()
         self._tasks = TaskTable()
         self._prices = prices
-        self._limit = concurrency_limit
         self._leases = leases or Leases()
         self._sharing = None
         if shared:
@@ -119,7 +113,11 @@ class Engine:
         patience = shared.patience if shared else None
         self._committer = Committer(store, self._context, self._carry_out, forward, patience)
         self.bodies = None if objects is None else Bodies(objects, self._clock, self._ids, inline_bytes)
-        self.variables = Variables(self._do, self._read, vault)
+        self._shell = Shell(store, self._committer, self._context, self.pump)
+        self.tokens = Tokens(self._shell, self.bodies)
+        self.schedules = Schedules(self._shell)
+        self.queues = Queues(self._shell, concurrency_limit)
+        self.variables = Variables(self._shell, vault)
         self._dispatcher = Dispatcher(
             self._committer,
             lambda: self._tasks,
@@ -131,15 +129,13 @@ class Engine:
         self._runs = Watch()
         self._logs = Watch()
         self._listeners: list[Callable[[RunEvent], None]] = []
-        self._readers = concurrent.futures.ThreadPoolExecutor(1, "triggerdev-read")
-        self._due_at: int | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._ticking = False
-        self._tick_again = False
-        self._stopping = False
         self._trust = LOOK_AGAIN_SECONDS if shared else math.inf
-        self._longest_sleep = POLL_SECONDS if shared else _LONGEST_SLEEP
-        self._shortest_sleep = _SHORTEST_SHARED_SLEEP if shared else 0.0
+        self._timer = Timer(
+            self._clock,
+            self.tick,
+            shortest=_SHORTEST_SHARED_SLEEP if shared else 0.0,
+            longest=POLL_SECONDS if shared else _LONGEST_SLEEP,
+        )
         self._sweeper: asyncio.Task[None] | None = None
         self._cleaner = Cleaner(self._submit, self._clock, retention or Retention(), self.sweep_bodies)
 
@@ -169,7 +165,7 @@ class Engine:
 
     async def stop(self) -> None:
         """Finish what is under way and close the store. The next start takes over what executes."""
-        self._stopping = True
+        self._timer.stop()
         self._dispatcher.pause()
         await self._cleaner.stop()
         if self._sweeper is not None:
@@ -177,11 +173,9 @@ class Engine:
             await asyncio.wait([self._sweeper])
         if self._sharing is not None:
             await self._sharing.stop()
-        if self._timer is not None:
-            self._timer.cancel()
         self._dispatcher.close()
         await self._committer.stop()
-        self._readers.shutdown()
+        self._shell.close()
         self._store.close()
 
     async def next_version(self) -> str:
@@ -246,7 +240,7 @@ class Engine:
         origin = triggering.Origin(trace=caller)
         if self.bodies is not None:
             item = await self.bodies.item(item)
-        return await self._do_and_pump(
+        return await self._shell.do_and_pump(
             lambda ctx: requests.once(
                 ctx, request, lambda: triggering.trigger(ctx, item, origin), answers.made_run
             )
@@ -269,22 +263,22 @@ class Engine:
                 lambda batch_id: BatchCreated(batch_id, run_count, is_cached=False),
             )
 
-        return await self._do(create)
+        return await self._shell.do(create)
 
     async def add_batch_items(
         self, batch_id: str, items: list[TriggerItem], *, caller: TraceContext | None = None
     ) -> ItemsAccepted:
         if self.bodies is not None:
             items = [await self.bodies.item(item) for item in items]
-        return await self._do_and_pump(lambda ctx: batches.add_items(ctx, batch_id, items, caller))
+        return await self._shell.do_and_pump(lambda ctx: batches.add_items(ctx, batch_id, items, caller))
 
     async def retrieve_batch(self, batch_id: str) -> Batch:
-        return await self._read(lambda ctx: batches.retrieve(ctx, batch_id))
+        return await self._shell.read(lambda ctx: batches.retrieve(ctx, batch_id))
 
     # -- runs ----------------------------------------------------------------------------------------
 
     async def retrieve_run(self, run_id: str) -> RunDetail:
-        return await self._read(lambda ctx: answers.detail(ctx, run_id))
+        return await self._shell.read(lambda ctx: answers.detail(ctx, run_id))
 
     async def wait_run(
         self, run_id: str, *, since_rev: int, timeout: float, until_final: bool = True
@@ -311,7 +305,7 @@ class Engine:
 
     async def retrieve_runs(self, ids: Collection[str]) -> dict[str, Run]:
         """Retrieve the runs of these ids that exist, without their relatives."""
-        return await self._read(lambda ctx: ctx.tx.get_runs(ids))
+        return await self._shell.read(lambda ctx: ctx.tx.get_runs(ids))
 
     def open_feed(self) -> Feed:
         """Begin to note every run that changes, here or on another server; to be closed with `close_feed`."""
@@ -331,11 +325,11 @@ class Engine:
         self, where: RunFilter, *, size: int = 25, after: str | None = None, before: str | None = None
     ) -> Page[Run]:
         first, last = answers.cursor(after), answers.cursor(before)
-        runs = await self._read(lambda ctx: ctx.tx.list_runs(where, size + 1, first, last))
+        runs = await self._shell.read(lambda ctx: ctx.tx.list_runs(where, size + 1, first, last))
         return answers.page(runs, size, lambda run: str(run.seq), after, before)
 
     async def cancel_run(self, run_id: str) -> None:
-        await self._do(lambda ctx: finish.cancel(ctx, run_id))
+        await self._shell.do(lambda ctx: finish.cancel(ctx, run_id))
 
     async def replay_run(
         self, run_id: str, overrides: dict[str, Any], *, request: str | None = None
@@ -344,107 +338,30 @@ class Engine:
             kind = overrides.get("payloadType", "application/json")
             text, kind = await self.bodies.put_away(overrides["payload"], kind)
             overrides = {**overrides, "payload": text, "payloadType": kind}
-        return await self._do_and_pump(
+        return await self._shell.do_and_pump(
             lambda ctx: requests.once(
                 ctx, request, lambda: triggering.replay(ctx, run_id, overrides), answers.made_run
             )
         )
 
     async def reschedule_run(self, run_id: str, delay: str) -> RunDetail:
-        await self._do(lambda ctx: timers.reschedule(ctx, run_id, delay))
+        await self._shell.do(lambda ctx: timers.reschedule(ctx, run_id, delay))
         return await self.retrieve_run(run_id)
 
     async def add_tags(self, run_id: str, tags: list[str]) -> int:
-        return await self._do(lambda ctx: operations.add_tags(ctx, ctx.run(run_id), tags))
+        return await self._shell.do(lambda ctx: operations.add_tags(ctx, ctx.run(run_id), tags))
 
     async def reset_key(self, task: str, key: str) -> None:
         """Free the idempotency key of a task. Raises NoSuchRunError if it has none."""
-        await self._do(lambda ctx: requests.reset_key(ctx, task, key))
+        await self._shell.do(lambda ctx: requests.reset_key(ctx, task, key))
 
     async def update_metadata(self, run_id: str, body: dict[str, Any]) -> dict[str, Any]:
-        return await self._do(lambda ctx: answers.update_metadata(ctx, run_id, body))
-
-    # -- tokens, schedules -----------------------------------------------------------------------------
-
-    async def create_token(
-        self,
-        *,
-        timeout: str | int | None = None,
-        idempotency_key: str | None = None,
-        idempotency_ttl_ms: int | None = None,
-        tags: list[str] | None = None,
-        request: str | None = None,
-    ) -> TokenCreated:
-        def create(ctx: Context) -> TokenCreated:
-            return requests.once(
-                ctx,
-                request,
-                lambda: tokens.create(ctx, timeout, idempotency_key, idempotency_ttl_ms, tags),
-                lambda token_id: TokenCreated(token_id, is_cached=False),
-            )
-
-        return await self._do(create)
-
-    async def retrieve_token(self, token_id: str) -> Token:
-        return await self._read(lambda ctx: tokens.find(ctx, token_id))
-
-    async def list_tokens(
-        self, where: TokenFilter, *, size: int = 25, after: str | None = None, before: str | None = None
-    ) -> Page[Token]:
-        found = await self._read(lambda ctx: ctx.tx.list_tokens(where, size + 1, after, before))
-        return answers.page(found, size, lambda token: token.id, after, before)
-
-    async def complete_token(self, id_or_name: str, output: str | None, output_type: str) -> None:
-        if self.bodies is not None:
-            output, output_type = await self.bodies.put_away(output, output_type)
-        await self._do_and_pump(lambda ctx: tokens.complete(ctx, id_or_name, output, output_type))
-
-    async def list_schedules(self, *, page: int, per_page: int) -> tuple[list[Schedule], int]:
-        return await self._read(lambda ctx: answers.schedules(ctx, page, per_page))
-
-    async def retrieve_schedule(self, schedule_id: str) -> Schedule:
-        return await self._read(lambda ctx: schedule_calls.shown(ctx, schedule_calls.find(ctx, schedule_id)))
-
-    async def create_schedule(self, options: ScheduleOptions) -> Schedule:
-        return await self._do(lambda ctx: schedule_calls.create(ctx, options))
-
-    async def update_schedule(self, schedule_id: str, options: ScheduleOptions) -> Schedule:
-        return await self._do(lambda ctx: schedule_calls.update(ctx, schedule_id, options))
-
-    async def set_schedule_active(self, schedule_id: str, active: bool) -> Schedule:
-        def change(ctx: Context) -> Schedule:
-            return schedule_calls.shown(ctx, schedule_calls.set_active(ctx, schedule_id, active))
-
-        return await self._do(change)
-
-    async def delete_schedule(self, schedule_id: str) -> None:
-        await self._do(lambda ctx: schedule_calls.delete(ctx, schedule_id))
+        return await self._shell.do(lambda ctx: answers.update_metadata(ctx, run_id, body))
 
     @property
     def scheduled_tasks(self) -> list[str]:
         """The tasks of the current version that schedules can run."""
         return self._tasks.scheduled_ids
-
-    # -- queues ----------------------------------------------------------------------------------------
-
-    async def list_queues(self, *, page: int, per_page: int) -> QueuePage:
-        """List queues by name; `page` counts from 1."""
-        return await self._read(lambda ctx: queues.page(ctx, page, per_page, self._limit))
-
-    async def retrieve_queue(self, name: str) -> QueueDetail:
-        """Look at a queue, given by name or id. Raises NoSuchRunError; so do the calls that change one."""
-        return await self._read(lambda ctx: queues.detail(ctx, name))
-
-    async def pause_queue(self, name: str, *, paused: bool = True) -> QueueDetail:
-        """Give out no more runs of a queue, or some again; what executes goes on."""
-        return await self._do(lambda ctx: queues.pause(ctx, name, paused))
-
-    async def override_queue_limit(self, name: str, limit: int | None) -> QueueDetail:
-        """Let another limit count than the declared one, in later versions too; None: the declared one again.
-
-        Raises InvalidOptionError.
-        """
-        return await self._do(lambda ctx: queues.override(ctx, name, limit))
 
     # -- tasks, logs -----------------------------------------------------------------------------------
 
@@ -452,11 +369,11 @@ class Engine:
         return list(self._tasks)
 
     async def read_logs(self, run_id: str, *, after_seq: int = 0, limit: int = 1000) -> list[LogEntry]:
-        return await self._read(lambda ctx: ctx.tx.read_logs(run_id, after_seq, limit))
+        return await self._shell.read(lambda ctx: ctx.tx.read_logs(run_id, after_seq, limit))
 
     async def read_trace(self, run_id: str, *, most: int = MOST_SPANS) -> RunTrace:
         """Read the spans of a run and its descendants, at most so many."""
-        return await self._read(lambda ctx: traces.read(ctx, run_id, most))
+        return await self._shell.read(lambda ctx: traces.read(ctx, run_id, most))
 
     async def wait_logs(self, run_id: str, *, after_seq: int, timeout: float) -> list[LogEntry]:
         """Read a run's log lines after a `seq`, waiting up to `timeout` seconds for the first."""
@@ -481,28 +398,6 @@ class Engine:
     def _workers(self) -> list[str]:
         return self._dispatcher.workers
 
-    async def _do(self, command: Callable[[Context], T]) -> T:
-        result: T = await self._committer.submit(command)
-        return result
-
-    async def _do_and_pump(self, command: Callable[[Context], T]) -> T:
-        future = self._committer.submit(command)
-        self._dispatcher.pump()  # a claim right behind it shares its commit
-        result: T = await future
-        return result
-
-    async def _read(self, query: Callable[[Context], T]) -> T:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._readers, self._read_now, query)
-
-    def _read_now(self, query: Callable[[Context], T]) -> T:
-        while True:
-            try:
-                with self._store.read() as tx:
-                    return query(self._context(tx))
-            except RepeatError:
-                continue  # the store says when it has been enough
-
     def _carry_out(self, effects: Effects) -> None:
         if self._sharing is not None:
             self._sharing.announce(effects)
@@ -517,7 +412,7 @@ class Engine:
         for event in effects.events:
             self._tell_listeners(event)
         if effects.due_at is not None:
-            self._arm(effects.due_at)
+            self._timer.set(effects.due_at)
         if effects.pump:
             self._dispatcher.pump()
         if effects.pump_soon:
@@ -536,10 +431,10 @@ class Engine:
         """Carry out everything that is due now. The engine's own timer does it too, whenever something is."""
         more = True
         while more:
-            self._due_at = None  # from here on, each commit's effects say what is due next
+            self._timer.forget()  # from here on, each commit's effects say what is due next
             more = await self._committer.submit(_tick)
-        if self._due_at is None:
-            self._arm(None)
+        if not self._timer.is_set:
+            self._timer.set(None)
 
     async def sweep(self) -> None:
         """Renew the leases of connected workers and take over the runs of those whose lease is over."""
@@ -559,7 +454,7 @@ class Engine:
         return 0 if self.bodies is None else await self.bodies.sweep(self._needed_bodies)
 
     async def _needed_bodies(self, keys: list[str]) -> set[str]:
-        return await self._read(lambda ctx: ctx.tx.needed_bodies(keys))
+        return await self._shell.read(lambda ctx: ctx.tx.needed_bodies(keys))
 
     async def settled(self) -> None:
         """Wait until all that was asked so far is committed and no run is being given out."""
@@ -567,36 +462,6 @@ class Engine:
         while self._dispatcher.is_claiming:
             await self._committer.submit(_nothing)
         await self._dispatcher.delivered()
-
-    def _arm(self, due_at: int | None) -> None:
-        if self._stopping or (due_at is not None and self._due_at is not None and self._due_at <= due_at):
-            return
-        self._due_at = due_at
-        if self._timer is not None:
-            self._timer.cancel()
-        delay = self._longest_sleep if due_at is None else (due_at - self._clock.now()) / 1000
-        delay = max(self._shortest_sleep, min(delay, self._longest_sleep))
-        self._timer = asyncio.get_running_loop().call_later(delay, self._on_timer)
-
-    def _on_timer(self) -> None:
-        self._due_at = None
-        if self._ticking:
-            self._tick_again = True
-            return
-        self._ticking = True
-        task = asyncio.ensure_future(self.tick())
-        task.add_done_callback(self._ticked)
-
-    def _ticked(self, task: "asyncio.Task[None]") -> None:
-        self._ticking = False
-        error = None if task.cancelled() else task.exception()
-        if error is not None:
-            _log.warning("what is due cannot be carried out: %s", error)
-            self._due_at = None
-            self._arm(self._clock.now() + 1000)
-        elif self._tick_again:
-            self._tick_again = False
-            self._on_timer()
 
     async def _sweep_forever(self) -> None:
         while True:

@@ -1,24 +1,20 @@
 """Environment variables of tasks, as callers see them: plain here, sealed in the store."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
 
 from triggerdev import errors
 from triggerdev.engine.commands import variables as commands
-from triggerdev.engine.context import Context
 from triggerdev.engine.model import Variable
+from triggerdev.engine.shell import Shell
 from triggerdev.engine.vault import Vault
-
-Do = Callable[[Callable[[Context], Any]], Awaitable[Any]]
 
 
 class Variables:
-    """The variables of one environment. `do` commits a command, `read` carries out a query."""
+    """The variables of one environment."""
 
-    def __init__(self, do: Do, read: Do, vault: Vault | None) -> None:
-        self._do = do
-        self._read = read
+    def __init__(self, shell: Shell, vault: Vault | None) -> None:
+        self._shell = shell
         self._vault = vault
         self._listeners: list[Callable[[], None]] = []
 
@@ -28,12 +24,12 @@ class Variables:
 
     async def all(self) -> list[Variable]:
         """List all, by name. Raises EnvironmentProblemError if they were sealed with another key."""
-        found: list[Variable] = await self._read(lambda ctx: ctx.tx.variables())
+        found: list[Variable] = await self._shell.read(lambda ctx: ctx.tx.variables())
         return [self._opened(variable) for variable in found]
 
     async def get(self, name: str) -> Variable:
         """Look at one. Raises NoSuchVariableError, EnvironmentProblemError."""
-        return self._opened(await self._read(lambda ctx: commands.find(ctx, name)))
+        return self._opened(await self._shell.read(lambda ctx: commands.find(ctx, name)))
 
     async def put(self, values: Mapping[str, str], *, is_secret: bool = False, override: bool = True) -> int:
         """Store variables, those that exist only with `override`; returns how many.
@@ -41,19 +37,19 @@ class Variables:
         Raises InvalidOptionError; then none is stored.
         """
         sealed = [self._sealed(name, value, is_secret) for name, value in values.items()]
-        count: int = await self._do(lambda ctx: commands.put(ctx, sealed, override=override))
+        count: int = await self._shell.do(lambda ctx: commands.put(ctx, sealed, override=override))
         self._changed()
         return count
 
     async def update(self, name: str, value: str) -> None:
         """Replace a value; whether it is secret stays. Raises NoSuchVariableError, InvalidOptionError."""
         sealed = self._sealed(name, value, False)
-        await self._do(lambda ctx: commands.update(ctx, sealed))
+        await self._shell.do(lambda ctx: commands.update(ctx, sealed))
         self._changed()
 
     async def delete(self, name: str) -> None:
         """Delete one. Raises NoSuchVariableError."""
-        await self._do(lambda ctx: commands.delete(ctx, name))
+        await self._shell.do(lambda ctx: commands.delete(ctx, name))
         self._changed()
 
     def _sealed(self, name: str, value: str, is_secret: bool) -> Variable:

@@ -120,8 +120,8 @@ class VirtualEngine:
         """Complete a waitpoint token; a name that nobody waits for yet is complete when somebody does."""
         text = serialise.dump(output)
         if not id_or_name.startswith("waitpoint_"):
-            await self.core.create_token(idempotency_key=id_or_name)
-        await self.core.complete_token(id_or_name, text, serialise.JSON)
+            await self.core.tokens.create(idempotency_key=id_or_name)
+        await self.core.tokens.complete(id_or_name, text, serialise.JSON)
         await self.idle()
 
     async def cancel(self, run: "str | RunHandle | RunReport") -> RunReport:

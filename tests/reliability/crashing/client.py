@@ -241,8 +241,8 @@ class Client:
         await self._notes.once(f"stop-patient-{number}", lambda: self._front.cancel_run(run))
 
     async def _complete(self, name: str) -> None:
-        await self._front.create_token(idempotency_key=name)
-        await self._front.complete_token(name, "7", "application/json")
+        await self._front.tokens.create(idempotency_key=name)
+        await self._front.tokens.complete(name, "7", "application/json")
 
     async def _sit_down(self, number: int) -> None:
         """Die while runs execute, once in a round."""
@@ -280,7 +280,7 @@ class Client:
     async def _move_to(self, target: int) -> None:
         """Go to a time; what is due before happens at its time."""
         while self._clock.now() < target:
-            due = await self._back._read(lambda ctx: ctx.tx.next_due(scheduled=ctx.tasks.scheduled_ids))
+            due = await self._back._shell.read(lambda ctx: ctx.tx.next_due(scheduled=ctx.tasks.scheduled_ids))
             self._clock.move_to(min(due or target, target))
             self._notes.note("clock", str(self._clock.now()))
             for engine in self._engines:
@@ -291,14 +291,14 @@ class Client:
         """Move the clock until every run has ended."""
         while await self._is_anything_open():
             await self._settle()
-            due = await self._back._read(lambda ctx: ctx.tx.next_due(scheduled=()))
+            due = await self._back._shell.read(lambda ctx: ctx.tx.next_due(scheduled=()))
             if due is not None and due > self._clock.now():
                 await self._move_to(due)
             else:
                 await asyncio.sleep(0.01)  # something of the other engine is on its way
 
     async def _is_anything_open(self) -> bool:
-        return bool(await self._back._read(lambda ctx: _has_open(ctx.tx)))
+        return bool(await self._back._shell.read(lambda ctx: _has_open(ctx.tx)))
 
 
 def _has_open(tx: Tx) -> bool:

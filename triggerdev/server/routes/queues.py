@@ -31,7 +31,7 @@ async def list_queues(
     """By name, in pages by number. `environment` (an extension) is what all queues have together."""
     caller.require_each("queues", [])
     api = context.of(request)
-    page = await api.engine.list_queues(page=query.page, per_page=query.per_page)
+    page = await api.engine.queues.list(page=query.page, per_page=query.per_page)
     numbers = {
         "currentPage": query.page,
         "totalPages": -(-page.count // query.per_page),
@@ -50,7 +50,7 @@ async def retrieve(
 ) -> Response:
     """With the numbers of its executing and queued runs."""
     name = _name(queue, type)
-    found = await context.of(request).engine.retrieve_queue(name)
+    found = await context.of(request).engine.queues.retrieve(name)
     caller.require(queues=[found.queue.name])
     return _answer(found)
 
@@ -64,7 +64,7 @@ async def pause(request: Request, queue: str, caller: _Writes) -> Response:
     """Runs of a paused queue stay queued; those that execute go on."""
     body = await bodies.read_model(request, schemas.QueuePauseBody)
     name = await _writable(request, caller, queue, body.type)
-    return _answer(await context.of(request).engine.pause_queue(name, paused=body.action == "pause"))
+    return _answer(await context.of(request).engine.queues.pause(name, paused=body.action == "pause"))
 
 
 @router.post(
@@ -76,7 +76,7 @@ async def override(request: Request, queue: str, caller: _Writes) -> Response:
     """Counts in place of the declared limit, also in later versions, until it is reset."""
     body = await bodies.read_model(request, schemas.QueueOverrideBody)
     name = await _writable(request, caller, queue, body.type)
-    return _answer(await context.of(request).engine.override_queue_limit(name, body.concurrency_limit))
+    return _answer(await context.of(request).engine.queues.override_limit(name, body.concurrency_limit))
 
 
 @router.post(
@@ -88,11 +88,11 @@ async def reset(request: Request, queue: str, caller: _Writes) -> Response:
     """Of a limit that is not overridden, nothing changes."""
     body = await bodies.read_model(request, schemas.QueueBody)
     name = await _writable(request, caller, queue, body.type)
-    return _answer(await context.of(request).engine.override_queue_limit(name, None))
+    return _answer(await context.of(request).engine.queues.override_limit(name, None))
 
 
 async def _writable(request: Request, caller: Caller, queue: str, kind: str) -> str:
-    found = await context.of(request).engine.retrieve_queue(_name(queue, kind))
+    found = await context.of(request).engine.queues.retrieve(_name(queue, kind))
     caller.require(queues=[found.queue.name])
     return found.queue.name
 

@@ -29,7 +29,7 @@ async def create(request: Request, caller: _Key) -> Response:
     api = context.of(request)
     body = await bodies.read_model(request, schemas.ScheduleBody)
     options = _options(body, body.deduplication_key)
-    made = await api.repeats.once(request, lambda _: api.engine.create_schedule(options))
+    made = await api.repeats.once(request, lambda _: api.engine.schedules.create(options))
     return _answer(api, made)
 
 
@@ -42,7 +42,7 @@ async def update(request: Request, schedule_id: str, caller: _Key) -> Response:
     """What the body leaves out gets its default. A declarative schedule is refused with 422."""
     api = context.of(request)
     body = await bodies.read_model(request, schemas.ScheduleUpdateBody)
-    return _answer(api, await api.engine.update_schedule(schedule_id, _options(body, None)))
+    return _answer(api, await api.engine.schedules.update(schedule_id, _options(body, None)))
 
 
 @router.delete(
@@ -52,7 +52,7 @@ async def update(request: Request, schedule_id: str, caller: _Key) -> Response:
 )
 async def delete(request: Request, schedule_id: str, caller: _Key) -> Response:
     """Its runs stay. A declarative schedule is refused with 422."""
-    await context.of(request).engine.delete_schedule(schedule_id)
+    await context.of(request).engine.schedules.delete(schedule_id)
     return bodies.answer({"id": schedule_id})
 
 
@@ -62,7 +62,7 @@ async def delete(request: Request, schedule_id: str, caller: _Key) -> Response:
 async def activate(request: Request, schedule_id: str, caller: _Key) -> Response:
     """From its next slot on; those that have passed are not made up for."""
     api = context.of(request)
-    return _answer(api, await api.engine.set_schedule_active(schedule_id, True))
+    return _answer(api, await api.engine.schedules.set_active(schedule_id, True))
 
 
 @router.post(
@@ -71,7 +71,7 @@ async def activate(request: Request, schedule_id: str, caller: _Key) -> Response
 async def deactivate(request: Request, schedule_id: str, caller: _Key) -> Response:
     """It keeps its slots and runs nothing."""
     api = context.of(request)
-    return _answer(api, await api.engine.set_schedule_active(schedule_id, False))
+    return _answer(api, await api.engine.schedules.set_active(schedule_id, False))
 
 
 def _options(body: schemas.ScheduleUpdateBody, key: str | None) -> ScheduleOptions:
@@ -94,7 +94,7 @@ async def list_schedules(
 ) -> Response:
     """Pages by number."""
     api = context.of(request)
-    found, count = await api.engine.list_schedules(page=query.page, per_page=query.per_page)
+    found, count = await api.engine.schedules.list(page=query.page, per_page=query.per_page)
     env = api.engine.environment
     pages = {"currentPage": query.page, "totalPages": -(-count // query.per_page), "count": count}
     return bodies.answer({"data": [present.schedule(item, env) for item in found], "pagination": pages})
@@ -108,7 +108,7 @@ async def list_schedules(
 async def retrieve(request: Request, schedule_id: str, caller: _Key) -> Response:
     """With the time of its next run."""
     api = context.of(request)
-    return _answer(api, await api.engine.retrieve_schedule(schedule_id))
+    return _answer(api, await api.engine.schedules.retrieve(schedule_id))
 
 
 @router.get(

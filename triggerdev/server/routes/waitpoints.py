@@ -43,7 +43,7 @@ async def create(request: Request, caller: _Writes) -> Response:
         )
     made = await api.repeats.once(
         request,
-        lambda key: api.engine.create_token(
+        lambda key: api.engine.tokens.create(
             timeout=body.timeout,
             idempotency_key=body.idempotency_key,
             idempotency_ttl_ms=ttl_ms,
@@ -73,7 +73,7 @@ async def list_tokens(
     caller.require_each("waitpoints", [])
     api = context.of(request)
     where = query.filter(api.now_ms())
-    page = await api.engine.list_tokens(where, size=query.size, after=query.after, before=query.before)
+    page = await api.engine.tokens.list(where, size=query.size, after=query.after, before=query.before)
     data = [present.token(found, _callback_url(request, api, found.id)) for found in page.items]
     return bodies.answer({"data": data, "pagination": listing.cursors(page)})
 
@@ -83,7 +83,7 @@ async def retrieve(request: Request, token_id: str, caller: _Reads) -> Response:
     """With its output, once it is completed."""
     caller.require(waitpoints=[token_id])
     api = context.of(request)
-    found = await api.engine.retrieve_token(token_id)
+    found = await api.engine.tokens.retrieve(token_id)
     return bodies.answer(present.token(found, _callback_url(request, api, found.id), with_output=True))
 
 
@@ -99,7 +99,7 @@ async def complete(request: Request, token_id: str, caller: _Writes) -> Response
     caller.require(waitpoints=[token_id])
     body = await bodies.read_object(request, _OUTPUT_BYTES, optional=True)
     output = _json.dumps(body["data"]) if body.get("data") is not None else None
-    await context.of(request).engine.complete_token(token_id, output, "application/json")
+    await context.of(request).engine.tokens.complete(token_id, output, "application/json")
     crash_point("server.token_stored")
     return bodies.answer({"success": True})
 
@@ -117,7 +117,7 @@ async def callback(request: Request, token_id: str, seal: str) -> Response:
     if "content-length" not in request.headers:
         raise problems.Problem(411, "Content-Length header is required")
     raw = await bodies.read(request, _OUTPUT_BYTES)
-    await api.engine.complete_token(token_id, _callback_output(raw), "application/json")
+    await api.engine.tokens.complete(token_id, _callback_output(raw), "application/json")
     return bodies.answer({"success": True})
 
 
