@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,10 +44,14 @@ class Project:
 
     def run(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
         """Run a `trigger` command here with no more of this environment than it needs."""
+        return self.run_program([sys.executable, "-m", "triggerdev", *arguments], **environ)
+
+    def run_program(self, command: Sequence[str], **environ: str) -> subprocess.CompletedProcess[str]:
+        """Run a program in the same way."""
         kept = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         cache = {"HOME": str(self.root.parent), "TRIGGER_CACHE_DIR": str(self.root.parent / "cache")}
         return subprocess.run(
-            [sys.executable, "-m", "triggerdev", *arguments],
+            command,
             cwd=self.root,
             env={**kept, **cache, "DOCKER_HOST": self.engine.docker_host, **environ},
             capture_output=True,
