@@ -177,6 +177,12 @@ def test_a_prisma_schema_that_is_not_there_is_named(filled: Project, schema: str
     assert message in refusal(filled)
 
 
+def test_an_older_playwright_has_no_shell_of_its_own(filled: Project) -> None:
+    for version, has_shell in (("1.48.0", False), ("1.49.0", True), ("1.100.2", True)):
+        filled.config(f"[build.extensions.playwright]\nversion = '{version}'\n")
+        assert ("--only-shell" in "".join(filled.layer("playwright")["commands"])) is has_shell
+
+
 def test_a_prisma_schema_may_be_a_folder(filled: Project) -> None:
     filled.write("prisma/more/user.prisma", "model User {\n  id Int @id\n}\n")
     filled.config("[build.extensions.prisma]\nversion = '0.15.0'\nschema = 'prisma'\n")

@@ -187,3 +187,14 @@ def test_a_command_of_the_deploy_without_its_secret_or_its_engine_is_refused_fir
     done = project.run("deploy", "--builder", "oci", TOKEN="hunter2")
     assert done.returncode == 2
     assert "--builder oci uses none" in done.stderr
+
+
+def test_an_extension_that_claims_to_bring_a_module_is_found_out_by_the_index(project: Project) -> None:
+    project.write(
+        "ext.py", "class Lie:\n    def externals_for_target(self, target):\n        return ['pytest']\n"
+    )
+    project.write("trigger/plain.py", "import pytest\n")
+    project.config('[build.extensions.lie]\nuse = "./ext.py:Lie"\n')
+    said = project.refused()
+    assert "trigger/plain.py:1: " in said
+    assert "No module named 'pytest'" in said

@@ -190,6 +190,9 @@ async def test_the_interpreter_can_be_another_one(tmp_path: Path, monkeypatch: p
     other.chmod(0o755)
     monkeypatch.setenv("PYTHON_BIN_PATH", str(other))
     assert (await python.run(["-c", "print(1)"])).stdout == "other\n1\n"
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHON_BIN_PATH", "other")
+    assert (await python.run(["-c", "print(2)"])).stdout == "other\n2\n"
     monkeypatch.setenv("PYTHON_BIN_PATH", str(tmp_path / "none"))
     with pytest.raises(UsageError, match=r"PYTHON_BIN_PATH is '.*/none', which is no program"):
         await python.run(["-V"])

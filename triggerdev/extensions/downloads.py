@@ -38,7 +38,7 @@ TABLE: tuple[Download, ...] = (
             "amd64": "abda8d77ce8309141f83ab8edf0596834087c52467f6badf376a6a2a4c87cf67",
             "arm64": "f4149bb2b0784e30e99bdda85471c9b5930d3402014e934a5098b41d0f7201b1",
         },
-        "ADD --checksum lines and lock files of several public repositories that agree with each other",
+        "the Dockerfile of github.com/Mik1ll/Shizou; others agree, and PyPI's imageio-ffmpeg has its program",
         urls=(
             f"{_FFMPEG}/releases/ffmpeg-7.0.2-{{arch}}-static.tar.xz",
             f"{_FFMPEG}/old-releases/ffmpeg-7.0.2-{{arch}}-static.tar.xz",
@@ -58,7 +58,7 @@ TABLE: tuple[Download, ...] = (
         "audiowaveform",
         "1.10.1",
         {"amd64": "00b41ea4d6e7a5b4affcfe4ac99951ec89da81a8cba40af19e9b98c3a8f9b4b8"},
-        "the source of Trigger.dev's extension of this name",
+        "github.com/triggerdotdev/trigger.dev, packages/build/src/extensions/audioWaveform.ts",
         urls=(
             "https://github.com/bbc/audiowaveform/releases/download/1.10.1/"
             "audiowaveform_1.10.1-1-12_{arch}.deb",

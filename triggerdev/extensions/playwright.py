@@ -1,5 +1,6 @@
 """`playwright`: browsers for the Python library Playwright, and what they need of the system."""
 
+import re
 import shlex
 from typing import Annotated, Literal
 
@@ -20,6 +21,7 @@ _ENV = {
     "PLAYWRIGHT_SKIP_VALIDATE_HOST_REQUIREMENTS": "1",
 }
 _TOOL = "/tmp/playwright"  # noqa: S108 - in an image that is being built
+_FIRST_WITH_SHELL = (1, 49)
 _FONTS = ["fonts-liberation", "fonts-noto-color-emoji"]
 # Playwright itself is asked where it would look for its browsers, and finds Debian's there.
 _LINK = """\
@@ -71,7 +73,7 @@ class Playwright(BuildExtension):
             BuildLayer(
                 id=self.name,
                 placement="base",
-                commands=[_tool(version), _linked() if is_debian else self._installed(), _cleaned()],
+                commands=[_tool(version), _linked() if is_debian else self._installed(version), _cleaned()],
                 image=support.image(packages, env),
                 deploy=support.deploy(env),
                 dependencies={"playwright": version},
@@ -87,10 +89,11 @@ class Playwright(BuildExtension):
             )
         return ["chromium", *_FONTS]
 
-    def _installed(self) -> str:
+    def _installed(self, version: str) -> str:
         """Write the command of Playwright's installer, which knows the packages that its browsers need."""
         names = sorted(set(self.options.browsers))
-        only_shell = "--only-shell " if self.options.headless and names == ["chromium"] else ""
+        has_shell = tuple(map(int, re.findall(r"\d+", version)[:2])) >= _FIRST_WITH_SHELL
+        only_shell = "--only-shell " if self.options.headless and "chromium" in names and has_shell else ""
         return (
             f"PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD= {_TOOL}/bin/python -m playwright install --with-deps "
             f"{only_shell}{' '.join(names)}"

@@ -6,6 +6,7 @@ Streams are not recorded.
 """
 
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -253,16 +254,17 @@ sync = _Sync()
 
 
 def _interpreter() -> str:
-    """Give the interpreter. Raises UsageError if the one that is set is not there."""
+    """Give the interpreter, by path or by name. Raises UsageError if the one that is set is not there."""
     chosen = os.environ.get(INTERPRETER)
     if not chosen:
         return sys.executable
-    if not os.access(chosen, os.X_OK):
+    found = shutil.which(chosen)
+    if found is None:
         raise UsageError(
             f"{INTERPRETER} is {chosen!r}, which is no program. It is set by [build.extensions.python] or by "
             "you; without it scripts run in the task's own Python."
         )
-    return chosen
+    return found
 
 
 def _trace() -> dict[str, str]:
