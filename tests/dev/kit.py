@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import select
+import shutil
 import signal
 import sys
 import uuid
@@ -157,6 +158,12 @@ class Api:
         run = await self.result(await self.trigger(task, payload, **options))
         assert run["status"] == "COMPLETED", run
         return run.get("output")
+
+
+def copied(name: str, folder: Path) -> Path:
+    """Copy one of the projects for tests, without what a run of it has left there."""
+    shutil.copytree(PROJECTS / name, folder, ignore=shutil.ignore_patterns("__pycache__", ".trigger"))
+    return folder
 
 
 @asynccontextmanager

@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 import re
-import shutil
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.dev.kit import PATIENCE, PROJECTS, Api, Dev, clean_environment, start
+from tests.dev.kit import PATIENCE, Api, Dev, clean_environment, copied, start
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 Run = dict[str, Any]
@@ -20,9 +19,7 @@ Run = dict[str, Any]
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def dev(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Dev]:
-    project = tmp_path_factory.mktemp("seed") / "project"
-    shutil.copytree(PROJECTS / "seed", project)
-    async with start(project) as running:
+    async with start(copied("seed", tmp_path_factory.mktemp("seed") / "project")) as running:
         yield running
 
 

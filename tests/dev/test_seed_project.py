@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.dev.kit import PATIENCE, Api, Dev, clean_environment, start
+from tests.dev.kit import PATIENCE, Api, Dev, clean_environment, copied, start
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 SHORT = {"seconds": 0.05, "minutes": 0.001, "hours": 0.00002, "days": 0.000001, "until_seconds": 0.05}
@@ -19,13 +19,7 @@ SHORT = {"seconds": 0.05, "minutes": 0.001, "hours": 0.00002, "days": 0.000001, 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def dev(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Dev]:
-    import shutil
-
-    from tests.dev.kit import PROJECTS
-
-    project = tmp_path_factory.mktemp("seed") / "project"
-    shutil.copytree(PROJECTS / "seed", project)
-    async with start(project) as running:
+    async with start(copied("seed", tmp_path_factory.mktemp("seed") / "project")) as running:
         yield running
 
 

@@ -1,11 +1,10 @@
 """The official, unmodified SDK against `trigger dev` on the seed project, with the tasks' real results."""
 
-import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.dev.kit import PROJECTS, start
+from tests.dev.kit import copied, start
 from tests.node.conftest import Drive
 
 pytestmark = pytest.mark.node
@@ -18,9 +17,7 @@ STEPS = """
 
 
 async def test_the_official_sdk_drives_the_seed_project(tmp_path: Path, drive: Drive) -> None:
-    project = tmp_path / "project"
-    shutil.copytree(PROJECTS / "seed", project, ignore=shutil.ignore_patterns("__pycache__", ".trigger"))
-    async with start(project) as dev:
+    async with start(copied("seed", tmp_path / "project")) as dev:
         values = dev.env_file()
         results = await drive(values["TRIGGER_API_URL"], values["TRIGGER_SECRET_KEY"], *STEPS)
     assert [step for step in results.values() if not step["ok"]] == []
