@@ -1,10 +1,11 @@
 """The examples and the specification's project: built, indexed, pushed, pulled and started."""
 
+import base64
 import json
 import shutil
 import subprocess
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ REPOSITORY = Path(__file__).parents[2]
 PROJECTS = {
     "seed": REPOSITORY / "tests" / "projects" / "seed",
     "shop": REPOSITORY / "examples" / "shop",
+    "media": REPOSITORY / "examples" / "media",
 }
 SERVER = {"TRIGGER_API_URL": "http://localhost:1", "TRIGGER_SECRET_KEY": "tr_prod_0123456789"}
 # What differs on a machine that reaches neither Docker Hub nor a registry of the project's own.
@@ -79,7 +81,9 @@ class Deployed:
         finally:
             engine.docker("rm", "--force", container)
 
-    def execute(self, task: str, payload: Any, network: str = "none", **environ: str) -> Any:
+    def execute(
+        self, task: str, payload: Any, network: str = "none", options: Sequence[str] = (), **environ: str
+    ) -> Any:
         """Execute a task in a container of the image; gives its output."""
         program = f"--volume={Path(in_image.__file__).resolve()}:/tmp/in_image.py:ro"
         variables = [word for name, value in (SERVER | environ).items() for word in ("-e", f"{name}={value}")]
@@ -88,6 +92,7 @@ class Deployed:
             "--rm",
             f"--network={network}",
             *variables,
+            *options,
             program,
             "--entrypoint=dumb-init",
             self.image,
@@ -128,6 +133,11 @@ def seed(engine: Machine, place: Path) -> Iterator[Deployed]:
     yield from deployed("seed", engine, place)
 
 
+@pytest.fixture(scope="module")
+def media(engine: Machine, place: Path) -> Iterator[Deployed]:
+    yield from deployed("media", engine, place)
+
+
 def test_the_seed_project_is_indexed_in_its_image_and_starts(seed: Deployed) -> None:
     assert seed.said["indexed"] == "image"
     assert {"add-numbers", "daily-report"} <= set(seed.tasks)
@@ -150,3 +160,26 @@ def test_the_shop_speaks_to_postgresql(shop: Deployed) -> None:
     payload = {"timestamp": "2026-11-27T06:00:00Z", "timezone": "UTC", "scheduleId": "s", "upcoming": []}
     report = shop.execute("daily-report", payload, network="host", DATABASE_URL=url)
     assert report == {"orders": 0, "total_cents": 0, "best": "nothing"}
+
+
+def test_the_measuring_of_videos_is_indexed_in_its_image_and_starts(media: Deployed) -> None:
+    assert media.said["indexed"] == "image"
+    assert "find-scenes" in media.tasks
+    media.starts()
+
+
+def test_a_video_is_measured_in_the_image(media: Deployed, tmp_path: Path) -> None:
+    """Its ffmpeg makes a film: two seconds of black with a tone, one of white without."""
+    tmp_path.chmod(0o777)
+    volume = f"--volume={tmp_path}:/film"
+    pictures = "color=black:s=320x180:r=10:d=2[a];color=white:s=320x180:r=10:d=1[b];[a][b]concat"
+    sound = "sine=frequency=440:duration=2,apad=pad_dur=1"
+    inputs = ("-f", "lavfi", "-i", pictures, "-f", "lavfi", "-i", sound)
+    words = ("run", "--rm", "--network=none", volume, "--entrypoint=ffmpeg", media.image)
+    media.project.engine.docker(*words, "-v", "error", *inputs, "/film/film.mkv")
+    film = {"path": "/film/film.mkv", "thumbnail_at": 0.5}
+    assert media.execute("find-scenes", film, options=(volume,)) == [0.0, 2.0]
+    ((quiet_from, quiet_to),) = media.execute("find-silences", film, options=(volume,))
+    assert (round(quiet_from), round(quiet_to)) == (2, 3)
+    picture = media.execute("make-thumbnail", film, options=(volume,))
+    assert base64.b64decode(picture.removeprefix("data:image/jpeg;base64,")).startswith(b"\xff\xd8")

@@ -51,7 +51,8 @@ def plan(folder: Path) -> dict[str, Any]:
 
 
 def test_the_examples_are_those_that_the_tests_know() -> None:
-    assert ["quickstart", *WITH_TESTS] == EXAMPLES
+    assert set(EXAMPLES) - set(WITH_TESTS) == {"quickstart"}
+    assert len(WITH_TESTS) >= 2
 
 
 @pytest.mark.parametrize("example", WITH_TESTS, indirect=True)

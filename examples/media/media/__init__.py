@@ -1,0 +1,1 @@
+"""What is measured in videos, and how a language model is asked about it."""
