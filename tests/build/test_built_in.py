@@ -9,6 +9,7 @@ import pytest
 from tests.build.support import Project, ids, layer_of, toml
 from tests.build.test_containerfile import check
 from triggerdev import errors
+from triggerdev.build import explain
 from triggerdev.extensions import BUILT_IN, downloads
 
 GOLDEN = Path(__file__).parent / "golden" / "extensions"
@@ -200,6 +201,12 @@ def test_migrations_are_in_the_image_and_run_by_the_deploy(filled: Project) -> N
     (deploy,) = [each.layer.deploy for each in made.outcome.contributions if each.layer.id == "prisma"]
     assert deploy.commands == ["python -m prisma migrate deploy --schema=/app/prisma/schema.prisma"]
     assert deploy.secrets == ["DATABASE_URL", "DIRECT_URL"]
+    assert made.document["deploy_commands"] == [
+        {"extension": "prisma", "command": deploy.commands[0], "secrets": deploy.secrets}
+    ]
+    assert f"prisma  {deploy.commands[0]}  with DATABASE_URL, DIRECT_URL" in "\n".join(
+        explain.lines(made.document, "")
+    )
 
 
 def test_scripts_are_files_in_dev_and_in_the_image(filled: Project) -> None:

@@ -29,7 +29,6 @@ from triggerdev.build.deployments import Deployment, Deployments
 from triggerdev.build.fold import fold
 from triggerdev.build.oci.image import Settings
 from triggerdev.build.plan import ImagePlan, Parts, PlanLayer
-from triggerdev.build.secrecy import Masker
 from triggerdev.config import config_error
 from triggerdev.protocol import Manifest
 
@@ -90,7 +89,7 @@ def plan_image(
     settings = image_settings.of(plan, loaded.config.project)
     record, problem = cache.read_record(loaded.root)
     warnings = [*outcome.warnings, *([problem] if problem else []), *unprovided]
-    _refuse_secrets(plan, settings, outcome.mask)
+    _refuse_secrets(plan, settings, outcome)
     return Planned(plan, settings, outcome, parts, record, tuple(warnings))
 
 
@@ -226,6 +225,11 @@ class _Document:
                 }
                 for each in env
             ],
+            "deploy_commands": [
+                {"extension": each.extension, "command": command, "secrets": each.layer.deploy.secrets}
+                for each in self.planned.outcome.contributions
+                for command in each.layer.deploy.commands
+            ],
             "current": self.before.version if self.before else None,
             "removed": compared.removed(
                 self.before, (str(task["id"]) for task in found), (each.name for each in env)
@@ -251,10 +255,13 @@ class _Document:
         }
 
 
-def _refuse_secrets(plan: ImagePlan, settings: Settings, mask: Masker) -> None:
+def _refuse_secrets(plan: ImagePlan, settings: Settings, outcome: hooks.BuildOutcome) -> None:
     """Make sure that nothing that is told to an engine or stays in the image's config is a secret's value."""
-    said = (*settings.env.values(), *settings.labels.values())
-    found = mask.reveals("\n".join([*said, *(text for layer in plan.layers for text in _told(layer))]))
+    commands = (text for each in outcome.contributions for text in each.layer.deploy.commands)
+    said = (*settings.env.values(), *settings.labels.values(), *commands)
+    found = outcome.mask.reveals(
+        "\n".join([*said, *(text for layer in plan.layers for text in _told(layer))])
+    )
     if found:
         raise errors.BuildError(
             f"the value of {', '.join(found)} would become part of the image, in a command, an instruction "

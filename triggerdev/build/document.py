@@ -89,6 +89,17 @@ class EnvPart(_Part):
     """Whether it is kept as a secret."""
 
 
+class DeployCommandPart(_Part):
+    """One command that runs in the built image, with network, before the version counts."""
+
+    extension: str
+    """Who asks for it."""
+    command: str
+    """As a shell reads it."""
+    secrets: list[str]
+    """Names of the variables that it gets; values are never part of a plan."""
+
+
 class RemovedPart(_Part):
     """What the version that is current here has, and this plan has not."""
 
@@ -113,6 +124,8 @@ class PlanDocument(_Part):
     """Sorted by id."""
     env: list[EnvPart]
     """Sorted by name."""
+    deploy_commands: list[DeployCommandPart]
+    """In the order in which they run."""
     current: str | None
     """The version that tasks and variables are compared with; null if there is none."""
     removed: RemovedPart

@@ -21,6 +21,8 @@ def lines(document: dict[str, Any], title: str) -> Iterator[str]:
     ]
     variables += [["-", name, ""] for name in document["removed"]["env"]]
     yield from _section("Environment variables (? = unknown, as no server was asked)", variables)
+    commands = [[each["extension"], each["command"], _with(each)] for each in document["deploy_commands"]]
+    yield from _section("Run in the image, before the version counts", commands)
     yield from _section("Warnings", [[warning] for warning in document["warnings"]])
     yield ""
     yield f"Build folder  {document['build_dir']}"
@@ -49,6 +51,10 @@ def human_size(size: int | None) -> str:
         if value < 1000 or unit == "GB":
             break
     return f"{value:.1f} {unit}"
+
+
+def _with(command: dict[str, Any]) -> str:
+    return f"with {', '.join(command['secrets'])}" if command["secrets"] else ""
 
 
 def _tasks_title(current: str | None) -> str:
