@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -22,6 +23,7 @@ PROJECTS = {
     "seed": REPOSITORY / "tests" / "projects" / "seed",
     "shop": REPOSITORY / "examples" / "shop",
     "media": REPOSITORY / "examples" / "media",
+    "prices": REPOSITORY / "examples" / "prices",
 }
 SERVER = {"TRIGGER_API_URL": "http://localhost:1", "TRIGGER_SECRET_KEY": "tr_prod_0123456789"}
 # What differs on a machine that reaches neither Docker Hub nor a registry of the project's own.
@@ -85,20 +87,16 @@ class Deployed:
         self, task: str, payload: Any, network: str = "none", options: Sequence[str] = (), **environ: str
     ) -> Any:
         """Execute a task in a container of the image; gives its output."""
+        own = f"in-image-{uuid.uuid4().hex[:12]}"
         program = f"--volume={Path(in_image.__file__).resolve()}:/tmp/in_image.py:ro"
         variables = [word for name, value in (SERVER | environ).items() for word in ("-e", f"{name}={value}")]
-        words = [
-            "run",
-            "--rm",
-            f"--network={network}",
-            *variables,
-            *options,
-            program,
-            "--entrypoint=dumb-init",
-            self.image,
-        ]
-        command = ["--", "python", "/tmp/in_image.py", task, json.dumps(payload)]
-        said = self.project.engine.docker(*words, *command)
+        words = ["run", "--rm", f"--name={own}", f"--network={network}", *variables, *options, program]
+        command = ["--entrypoint=dumb-init", self.image, "--", "python", "/tmp/in_image.py"]
+        try:
+            said = self.project.engine.docker(*words, *command, task, json.dumps(payload), timeout=180)
+        except subprocess.TimeoutExpired:
+            self.project.engine.docker("rm", "--force", own)
+            raise
         done = json.loads(next(line for line in said.splitlines() if line.startswith('{"t": "done"')))
         assert done["outcome"] == "ok", done
         return json.loads(done["output"])
@@ -136,6 +134,11 @@ def seed(engine: Machine, place: Path) -> Iterator[Deployed]:
 @pytest.fixture(scope="module")
 def media(engine: Machine, place: Path) -> Iterator[Deployed]:
     yield from deployed("media", engine, place)
+
+
+@pytest.fixture(scope="module")
+def prices(engine: Machine, place: Path) -> Iterator[Deployed]:
+    yield from deployed("prices", engine, place)
 
 
 def test_the_seed_project_is_indexed_in_its_image_and_starts(seed: Deployed) -> None:
@@ -183,3 +186,17 @@ def test_a_video_is_measured_in_the_image(media: Deployed, tmp_path: Path) -> No
     assert (round(quiet_from), round(quiet_to)) == (2, 3)
     picture = media.execute("make-thumbnail", film, options=(volume,))
     assert base64.b64decode(picture.removeprefix("data:image/jpeg;base64,")).startswith(b"\xff\xd8")
+
+
+def test_the_watching_of_prices_is_indexed_in_its_image_and_starts(prices: Deployed) -> None:
+    assert prices.said["indexed"] == "image"
+    assert prices.tasks == ["read-offer", "tell", "watch-all", "watch-product"]
+    prices.starts()
+
+
+def test_a_browser_reads_a_page_in_the_image(prices: Deployed) -> None:
+    """A script makes the price, so that nobody but a browser sees it."""
+    script = "document.querySelector('p').textContent = (1234 + 5.5).toFixed(2) + ' EUR'"
+    page = f"<h1>Grinder</h1><p class='price'></p><script>{script}</script>"
+    found = prices.execute("read-offer", {"url": f"data:text/html,{quote(page)}"})
+    assert found == {"name": "Grinder", "price": "1239.50", "currency": "EUR"}
