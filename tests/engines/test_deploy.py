@@ -3,6 +3,7 @@
 import json
 import subprocess
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -260,3 +261,20 @@ def test_a_dry_run_is_compared_with_the_version_that_is_current(project: Project
     shown = project.run("deploy", "--dry-run").stdout
     assert "  ~  hello" in shown
     assert "machine none -> micro" in shown
+
+
+def test_what_is_executed_is_executed_once_for_each_key(
+    make_project: Callable[[], Project], folder: Path
+) -> None:
+    """Two folders, and two caches, as of two users; the moment of the first execution is in both images."""
+    moments = []
+    layer = {"id": "mine", "commands": [f"date +%s%N > /moment  # {uuid.uuid4().hex}"]}
+    for number in range(2):
+        project = make_project()
+        extension(project, layer)
+        project.write(f"trigger/other{number}.py", "x = 1\n")
+        deployed = project.deploy(TRIGGER_CACHE_DIR=str(folder / f"cache{number}"))
+        reference = deployed["image"]["reference"]
+        moments.append(project.engine.docker("run", "--rm", "--entrypoint=cat", reference, "/moment"))
+    assert moments[0] == moments[1]
+    assert moments[0].isdigit()
