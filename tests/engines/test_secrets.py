@@ -60,6 +60,8 @@ class Mine(BuildExtension):
             "build": {"secrets": ["BUILD_TOKEN"]},
         })
 """
+VERSION = f"1.0.{secrets.randbelow(10**9)}"
+"""Of the package of the private index: never installed before, so that the index is asked."""
 ORIGINS = ("environment", "file", "synced", "synced_plain", "build", "index")
 
 
@@ -88,7 +90,7 @@ def canaries() -> Canaries:
 def index(canaries: Canaries) -> Iterator[Index]:
     """A package index with a password, which has one package of its own."""
     with serving(Index(password=canaries.values["index"])) as index:
-        index.add(wheel("canary_alpha", "1.0"))
+        index.add(wheel("canary_alpha", VERSION))
         yield index
 
 
@@ -118,7 +120,7 @@ def deployed(
     )
     project.write("ext.py", EXTENSION)
     project.write("variables.py", VARIABLES.format(**known))
-    project.write("requirements.txt", "canary-alpha==1.0\n")
+    project.write("requirements.txt", f"canary-alpha=={VERSION}\n")
     project.write(".env", f"FILE_PASSWORD={known['file']}\n")
     log = tmp_path_factory.mktemp("audit") / "started.txt"
     environ = {
@@ -144,7 +146,7 @@ def run(project: Project, log: Path, *words: str, **environ: str) -> subprocess.
 
 def test_the_secrets_were_there_and_used(deployed: Deployed, index: Index) -> None:
     """Else the other tests would prove nothing."""
-    assert "/files/canary_alpha-1.0-py3-none-any.whl" in index.asked
+    assert f"/files/canary_alpha-{VERSION}-py3-none-any.whl" in index.asked
     assert "mine: token: ***" in deployed.output
     assert "the token is ***" in deployed.output
     assert "and the password ***" in deployed.output
@@ -245,12 +247,12 @@ def test_where_the_image_comes_from_is_told_without_them(deployed: Deployed, can
 def test_dependencies_that_are_installed_here_take_none_along(
     project: Project, canaries: Canaries, index: Index, tmp_path: Path
 ) -> None:
-    project.write("requirements.txt", "canary-alpha==1.0\n")
+    project.write("requirements.txt", f"canary-alpha=={VERSION}\n")
     log, layout = tmp_path / "started.txt", tmp_path / "layout"
     words = ("deploy", "--builder", "oci", f"--output=oci-layout={layout}", "--log-level", "debug", "--json")
     done = run(project, log, *words, UV_INDEX=index.url)
     assert done.returncode == 0, done.stderr
-    assert "canary-alpha==1.0" in done.stderr
+    assert f"canary-alpha=={VERSION}" in done.stderr
     assert "uv" in log.read_text()
     canaries.absent("what was said and started", (done.stdout + done.stderr + log.read_text()).encode())
     names = set()

@@ -19,6 +19,7 @@ from triggerdev.build.oci.blobs import Memory
 from triggerdev.build.oci.members import Member, text
 from triggerdev.build.oci.model import CONFIG, INDEX, LAYER_GZIP, Descriptor, Image, Platform
 from triggerdev.build.oci.registry import keyed, memory, push, upload
+from triggerdev.build.oci.registry.attached import EMPTY, attach, attached
 from triggerdev.build.oci.registry.credentials import Credentials
 from triggerdev.build.oci.registry.reference import Reference
 from triggerdev.build.oci.registry.repository import Repository
@@ -81,6 +82,26 @@ def test_a_change_sends_only_what_is_new(registry: FakeRegistry, access: Access,
     new = {after.layers[-1].blob.digest, after.config_descriptor.digest}
     assert {blob.digest for blob in pushed.sent} == new
     assert sorted(method for method, _ in registry.requests[:5]) == ["POST", "POST", "PUT", "PUT", "PUT"]
+
+
+def test_a_document_comes_beside_an_image_that_may_come_later(
+    repository: Repository, registry: FakeRegistry, store: BlobStore
+) -> None:
+    whole = app(store)
+    attach(repository, whole.descriptor, "text/plain", b"before")
+    push.push(repository, whole, "1", store)
+    registry.requests.clear()
+    attach(repository, whole.descriptor, "text/plain", b"after", present={EMPTY.digest})
+    assert attached(repository, whole.descriptor, "text/plain") == [b"before", b"after"]
+    assert sum(method == "POST" for method, _ in registry.requests) == 1
+
+
+def test_a_document_is_pushed_though_the_repository_has_lost_what_it_had(
+    repository: Repository, store: BlobStore
+) -> None:
+    whole = app(store)
+    attach(repository, whole.descriptor, "text/plain", b"text", present={EMPTY.digest})
+    assert attached(repository, whole.descriptor, "text/plain") == [b"text"]
 
 
 def test_what_a_repository_had_is_believed_for_a_day(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from triggerdev.build.backends.protocol import Backend
 from triggerdev.build.oci import archive, layout
 from triggerdev.build.oci.blobs import Blobs, Several
 from triggerdev.build.oci.model import Image, canonical
-from triggerdev.build.oci.registry.attached import attach
+from triggerdev.build.oci.registry import memory
+from triggerdev.build.oci.registry.attached import EMPTY, attach
 from triggerdev.build.oci.registry.push import Pushed, push_remembered
 from triggerdev.build.oci.registry.reference import Reference
 from triggerdev.build.oci.registry.repository import Repository
@@ -87,17 +89,28 @@ class Pusher:
         """
         done = []
         told: set[tuple[str, str]] = set()
-        statement = canonical(came)
         for name in names:
             reference = Reference.parse(name)
-            with Repository(reference, self.access) as repository:
-                mounts = self._mounts(image, reference)
-                done.append(push_remembered(self.store, repository, image, self.blobs, mounts))
-                place = (reference.registry, reference.repository)
-                if place not in told:
-                    told.add(place)
-                    attach(repository, image.descriptor, MEDIA_TYPE, statement)
+            place = (reference.registry, reference.repository)
+            done.append(self._one(image, reference, came if place not in told else None))
+            told.add(place)
         return done
+
+    def _one(self, image: Image, reference: Reference, came: Mapping[str, Any] | None) -> Pushed:
+        """Push under one name; what tells where the image comes from goes beside it."""
+        known = memory.present(self.store, reference)
+        with Repository(reference, self.access) as repository, ThreadPoolExecutor(1) as beside:
+            told = None
+            if came is not None:
+                document = canonical(came)
+                told = beside.submit(attach, repository, image.descriptor, MEDIA_TYPE, document, known)
+            pushed = push_remembered(
+                self.store, repository, image, self.blobs, self._mounts(image, reference)
+            )
+            if told is not None:
+                told.result()
+                memory.remember(self.store, reference, image, [EMPTY])
+            return pushed
 
     def _mounts(self, image: Image, target: Reference) -> dict[str, str]:
         """Let a registry take the base's layers from where it has them itself."""

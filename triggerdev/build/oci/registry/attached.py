@@ -7,34 +7,52 @@ specification says.
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from typing import Any
 
+from triggerdev import errors
 from triggerdev.build.oci.blobs import Memory
 from triggerdev.build.oci.model import INDEX, MANIFEST, Descriptor, canonical
 from triggerdev.build.oci.registry.repository import Repository
 from triggerdev.build.oci.registry.upload import upload
 
-_EMPTY = Descriptor.of("application/vnd.oci.empty.v1+json", b"{}")
+EMPTY = Descriptor.of("application/vnd.oci.empty.v1+json", b"{}")
+"""The config of documents, which have none."""
 
 
-def attach(repository: Repository, subject: Descriptor, media_type: str, data: bytes) -> Descriptor:
-    """Push a document about an image that the repository has. Raises RegistryError if it is refused."""
+def attach(
+    repository: Repository,
+    subject: Descriptor,
+    media_type: str,
+    data: bytes,
+    present: Collection[str] = (),
+) -> Descriptor:
+    """Push a document about an image; the image may come later. Raises RegistryError if it is refused.
+
+    `present` holds digests that the repository is known to have.
+    """
     document = Descriptor.of(media_type, data)
-    for blob, content in ((_EMPTY, b"{}"), (document, data)):
-        if not repository.has_blob(blob):
+    for blob, content in ((EMPTY, b"{}"), (document, data)):
+        if blob.digest not in present:  # they are small: sending them costs no more than asking
             upload(repository, blob, Memory(content))
     manifest = canonical(
         {
             "schemaVersion": 2,
             "mediaType": MANIFEST,
             "artifactType": media_type,
-            "config": _EMPTY.as_json(),
+            "config": EMPTY.as_json(),
             "layers": [document.as_json()],
             "subject": subject.as_json(),
         }
     )
     descriptor = Descriptor.of(MANIFEST, manifest)
-    headers = _put(repository, descriptor.digest, MANIFEST, manifest)
+    try:
+        headers = _put(repository, descriptor.digest, MANIFEST, manifest)
+    except errors.RegistryError:
+        if EMPTY.digest not in present:
+            raise
+        upload(repository, EMPTY, Memory(b"{}"))  # it may have lost it since
+        headers = _put(repository, descriptor.digest, MANIFEST, manifest)
     if "oci-subject" not in headers:
         _list(repository, subject, descriptor, media_type)
     return descriptor

@@ -5,8 +5,9 @@ not look, what is older than a day is forgotten.
 """
 
 import time
+from collections.abc import Sequence
 
-from triggerdev.build.oci.model import Image
+from triggerdev.build.oci.model import Descriptor, Image
 from triggerdev.build.oci.registry.reference import Reference
 from triggerdev.build.oci.store import BlobStore
 
@@ -20,10 +21,10 @@ def present(store: BlobStore, reference: Reference) -> frozenset[str]:
     return frozenset(digest for digest, seen in _known(store, reference).items() if seen > oldest)
 
 
-def remember(store: BlobStore, reference: Reference, image: Image) -> None:
-    """Note that a repository has all of an image."""
+def remember(store: BlobStore, reference: Reference, image: Image, others: Sequence[Descriptor] = ()) -> None:
+    """Note that a repository has all of an image, and other blobs."""
     now = time.time()
-    blobs = [*(layer.blob for layer in image.layers), image.config_descriptor]
+    blobs = [*(layer.blob for layer in image.layers), image.config_descriptor, *others]
     known = _known(store, reference) | {blob.digest: now for blob in blobs}
     latest = sorted(known, key=known.__getitem__)[-_MOST:]
     store.note(_key(reference), {digest: known[digest] for digest in latest})
