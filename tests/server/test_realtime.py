@@ -11,6 +11,7 @@ import pytest
 from tests.server import ask
 from tests.server.conftest import KEY
 from tests.server.toy_worker import ToyWorker
+from triggerdev._prices import Prices
 from triggerdev.engine.engine import Engine
 from triggerdev.server.context import Api
 
@@ -50,6 +51,18 @@ class Follower:
 async def nothing_is_left_waiting(api: Api) -> AsyncIterator[None]:
     yield
     api.release()
+
+
+async def test_a_row_shows_what_a_run_costs(
+    client: httpx.AsyncClient, worker: ToyWorker, engine: Engine
+) -> None:
+    engine._prices = Prices(0.25, {"small-1x": 2.0})
+    run = await ask.trigger(client, "held")
+    await worker.executing(run)
+    (row,) = await Follower(client, f"/realtime/v1/runs/{run}").next()
+    shown = (await client.get(f"/api/v3/runs/{run}")).json()
+    assert (row["value"]["costInCents"], row["value"]["baseCostInCents"]) == ("0", "0.25")
+    assert (shown["costInCents"], shown["baseCostInCents"]) == (0, 0.25)
 
 
 async def test_a_run_is_followed_from_its_start_to_its_end(

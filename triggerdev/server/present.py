@@ -51,8 +51,8 @@ def common_run(run: Run) -> Json:
         "createdAt": iso(run.created_at),
         "updatedAt": iso(run.updated_at),
         "tags": run.tags,
-        "costInCents": _cents(run.cost),
-        "baseCostInCents": _cents(run.base_cost),
+        "costInCents": cents(run.cost),
+        "baseCostInCents": cents(run.base_cost),
         "durationMs": run.usage_ms,
         "taskKind": "SCHEDULED" if run.schedule_id else "STANDARD",
     }
@@ -75,7 +75,8 @@ def common_run(run: Run) -> Json:
     return shown
 
 
-def _cents(amount: float) -> float:
+def cents(amount: float) -> float:
+    """Give an amount as JSON writes it: without a fraction if it has none."""
     return int(amount) if amount == int(amount) else amount
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from triggerdev import _json
 from triggerdev.engine.model import Run
-from triggerdev.server.present import exchanged_error, short_duration
+from triggerdev.server.present import cents, exchanged_error, short_duration
 
 Json = dict[str, Any]
 RESERVED = frozenset({"id", "taskIdentifier", "friendlyId", "status", "createdAt"})
@@ -75,8 +75,8 @@ def _row(run: Run) -> Json:
         "isTest": "t" if run.is_test else "f",
         "status": run.status.value,
         "usageDurationMs": str(run.usage_ms),
-        "costInCents": "0",
-        "baseCostInCents": "0",
+        "costInCents": str(cents(run.cost)),
+        "baseCostInCents": str(cents(run.base_cost)),
         "ttl": short_duration(run.ttl_ms) if run.ttl_ms else None,
         "payload": run.payload,
         "payloadType": run.payload_type,
