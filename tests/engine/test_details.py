@@ -228,7 +228,8 @@ async def test_a_long_line_is_cut(kit: EngineKit, worker: Worker) -> None:
 
 async def test_a_replay_is_a_new_run_like_the_old_one(kit: EngineKit, worker: Worker) -> None:
     old = await kit.start(
-        "job", {"n": 1}, tags=["a"], metadata={"k": 1}, queue="q", concurrencyKey="c", machine="micro",
+        "job", {"n": 1}, tags=["a"], metadata={"k": 1}, queue={"name": "q", "concurrencyLimit": 9},
+        concurrencyKey="c", machine="micro",
         idempotencyKey="i", ttl="1m", maxAttempts=7, test=True,
     )  # fmt: skip
     await worker.ok(old, 5)

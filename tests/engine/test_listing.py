@@ -66,7 +66,7 @@ async def test_a_cursor_that_was_never_given_out_is_refused(kit: EngineKit, curs
 
 
 async def test_filters(kit: EngineKit, worker: Worker) -> None:
-    done = await kit.start("job", None, tags=["red"], queue="q")
+    done = await kit.start("job", None, tags=["red"], queue={"name": "q", "concurrencyLimit": 9})
     version = (await kit.run(done)).version
     await worker.ok(done)
     kit.clock.advance(1000)

@@ -44,7 +44,7 @@ async def test_a_queue_tells_its_load_and_its_limits(kit: EngineKit, worker: Wor
 
 
 async def test_queues_are_listed_by_name_and_page(kit: EngineKit, worker: Worker) -> None:
-    await queued(kit, 3, queue="a-new-one")
+    await queued(kit, 3, queue={"name": "a-new-one", "concurrencyLimit": 10})
     page = await kit.engine.queues.list(page=1, per_page=2)
     assert [each.queue.name for each in page.items] == ["a-new-one", "task/child"]
     assert (page.count, page.total, page.limit) == (4, Load(3, 0), None)

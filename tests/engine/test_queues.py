@@ -39,7 +39,7 @@ async def test_runs_of_a_queue_start_in_the_order_of_their_trigger(kit: EngineKi
     kit.worker.room["async"] = 0
     runs = []
     for name in ("job", "child", "job", "other", "child"):
-        runs.append(await kit.trigger(name, None, queue="one-for-all"))
+        runs.append(await kit.trigger(name, None, queue={"name": "one-for-all", "concurrencyLimit": 100}))
         kit.clock.advance(1)
     assert await order(kit) == runs
 
@@ -179,6 +179,15 @@ async def test_the_queue_of_a_trigger_goes_before_the_task_s(kit: EngineKit, wor
     assert await kit.status(second) is Status.PENDING
 
 
+async def test_a_queue_that_nobody_knows_is_refused_with_what_to_do(kit: EngineKit) -> None:
+    for unknown in ("repots/x", {"name": "repots/x"}):
+        with pytest.raises(
+            errors.InvalidOptionError, match=r"queue: no task declares 'repots/x'.* Declare it"
+        ):
+            await kit.trigger("job", None, queue=unknown)
+    await kit.trigger("job", None, queue="task/child")
+
+
 @pytest.mark.parametrize("queue", ["!!", {"name": 3}, {"name": "q", "concurrencyLimit": -1}, ["q"],
                                    {"name": "q", "concurrencyLimit": 2**70},
                                    {"name": "q", "concurrencyLimit": True}])  # fmt: skip
@@ -239,14 +248,15 @@ HOT = """
 """
 
 
-async def test_an_undeclared_queue_of_a_trigger_has_no_limit_and_can_be_looked_up(kit: EngineKit) -> None:
+async def test_queues_that_items_of_a_batch_bring_can_be_looked_up(kit: EngineKit) -> None:
     batch = await kit.engine.create_batch(run_count=4)
-    items = [item("job", None, index=n, queue=f"new-{n % 2}") for n in range(4)]
+    queues = [{"name": f"new-{n % 2}", "concurrencyLimit": 5} for n in range(4)]
+    items = [item("job", None, index=n, queue=queue) for n, queue in enumerate(queues)]
     await kit.engine.add_batch_items(batch.id, items)
     await kit.settled()
     assert await executing(kit) == {("new-0", ""): 2, ("new-1", ""): 2}
     found = [await kit.engine.queues.retrieve(name) for name in ("new-0", "new-1")]
-    assert [(each.queue.limit, each.load) for each in found] == [(None, Load(2, 0))] * 2
+    assert [(each.queue.limit, each.load) for each in found] == [(5, Load(2, 0))] * 2
 
 
 @only_sqlite

@@ -107,7 +107,9 @@ async def test_lists_page_through_everything_newest_first(client: httpx.AsyncCli
 
 async def test_lists_filter(client: httpx.AsyncClient, worker: ToyWorker) -> None:
     done = await ask.trigger(client, options={"tags": ["a", "b"]})
-    held = await ask.trigger(client, "held", options={"tags": ["b"], "test": True, "queue": {"name": "q1"}})
+    held = await ask.trigger(
+        client, "held", options={"tags": ["b"], "test": True, "queue": {"name": "q1", "concurrencyLimit": 1}}
+    )
     delayed = await ask.trigger(client, options={"delay": "1h", "machine": "micro"})
     await ask.finished(client, done)
     await worker.executing(held)

@@ -57,7 +57,7 @@ class Context:
         self._runs: dict[str, Run] = {}
         self._dirty: dict[str, Run] = {}
         self._new: list[Run] = []
-        self._queues: dict[str, None] = {}
+        self._queues: set[str] = set()
         self.finished: list[Run] = []
 
     def new_id(self, prefix: str) -> str:
@@ -90,9 +90,11 @@ class Context:
         self._runs[run.id] = run
         self.effects.changed.append(run.id)
 
-    def add_queue(self, name: str) -> None:
-        """See to it that there is a queue of a name, which no task may have declared."""
-        self._queues[name] = None
+    def has_queue(self, name: str) -> bool:
+        """Tell whether a task declares a queue, or a run was put in it."""
+        if name not in self._queues and self.tx.get_queue(name) is not None:
+            self._queues.add(name)
+        return name in self._queues
 
     def save(self, run: Run) -> None:
         """Note that a run has changed; a new one is written as it is at the end."""
@@ -104,9 +106,6 @@ class Context:
 
     def flush(self) -> None:
         """Write what has changed."""
-        if self._queues:
-            self.tx.add_queues(list(self._queues), self.now)
-            self._queues.clear()
         if self._new:
             self.flush_new()
         if self._dirty:

@@ -179,8 +179,11 @@ def _queue(ctx: Context, task: TaskInfo, options: TriggerOptions) -> str:
     name = options.queue or ctx.tasks.queue_of(task)
     if options.queue_limit is not None:
         ctx.tx.put_queue(name, options.queue_limit, ctx.now)
-    elif options.queue is not None:  # perhaps one that no task declares
-        ctx.add_queue(name)
+    elif options.queue is not None and not ctx.has_queue(name):
+        raise errors.InvalidOptionError(
+            f"queue: no task declares {name!r}, and no run was put in it. Declare it with queue({name!r}), "
+            f"or say its limit at the trigger: queue={{'name': {name!r}, 'concurrency_limit': 5}}."
+        )
     return name
 
 
