@@ -152,7 +152,12 @@ class Api:
         return run
 
     async def result(self, run_id: str) -> Any:
-        return await self.until(run_id, lambda run: bool(run["isCompleted"]))
+        """Wait for the end of a run; a large output is fetched."""
+        run = await self.until(run_id, lambda run: bool(run["isCompleted"]))
+        if "outputPresignedUrl" in run:
+            answer = await self.http.get(run["outputPresignedUrl"])
+            run["output"] = answer.raise_for_status().json()
+        return run
 
     async def output(self, task: str, payload: Any = None, **options: Any) -> Any:
         run = await self.result(await self.trigger(task, payload, **options))

@@ -113,6 +113,8 @@ class StoreMachine(RuleBasedStateMachine):
     def executing(self, pick: int) -> Run:
         """Choose a run that executes; where there is none, start one."""
         if not self.both.runs(Status.EXECUTING):
+            self.pause_queue(name="task/job", paused=False)
+            self.both.do("override_queue", name="task/job", limit=None)
             self.both.do("trigger", task="job", payload=None, options={"priority": 1000})
             self.both.do("claim", worker="w1", room=1, sync_room=0)
         return self.pick(pick, Status.EXECUTING)
