@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,9 +32,6 @@ from triggerdev.build.progress import Progress
 if TYPE_CHECKING:
     from triggerdev.config import LoadedConfig
 
-_CODE = ("source",)
-"""Layers whose change alone lets the tasks be indexed on this machine."""
-
 
 @dataclass
 class Build:
@@ -56,25 +53,20 @@ class Build:
         self._started = datetime.now(UTC)
         self._scraps: list[tuple[Backend, str]] = []
 
-    def run(self, planned: Planned, key: str, equal: Deployment | None) -> Deployment:
+    def run(
+        self, planned: Planned, key: str, equal: Deployment | None, begun: Future[Index] | None
+    ) -> Deployment:
         """Build it. A version that is `equal` but not where it is wanted keeps its number.
 
-        Raises BuildError, EnvironmentProblemError and, for packages without wheels, NeedsBuildingError.
+        `begun` is the import of the tasks on this machine, where that is enough. Raises BuildError,
+        EnvironmentProblemError and, for packages without wheels, NeedsBuildingError.
         """
-        with ThreadPoolExecutor(1) as beside:
-            return self._build(planned, key, equal, beside)
-
-    def _build(
-        self, planned: Planned, key: str, equal: Deployment | None, beside: ThreadPoolExecutor
-    ) -> Deployment:
         secrets = self._secrets(planned)
         files = FileLayers(
             self.store, self.progress, self.platform, secrets, self.loaded.environ, self.wanted.no_cache
         )
         above = prefix.split(planned.plan).above
         secrets.needed({name for layer in above if not files.known(layer) for name in layer.secrets})
-        only_code = not equal and self._only_code_changed(planned)
-        begun = beside.submit(indexing.on_host, self.loaded) if only_code else None
         lower = self._lower(planned, secrets)
         if not lower.cached:
             equal = None  # what was executed anew may be something else
@@ -162,7 +154,8 @@ class Build:
             backend = self.engines.any
             if begun is not None:
                 if self.wanted.push:
-                    import httpx  # noqa: F401 - loaded while another process imports the tasks
+                    import httpcore  # noqa: F401 - loaded while another process imports the tasks
+                    import httpx  # noqa: F401
                 try:
                     return begun.result()
                 except errors.TriggerError:
@@ -176,14 +169,6 @@ class Build:
             self._scraps.append((backend, name))
             self._load(backend, image, outputs.places(self.store, lower.remote), [name], lower)
             return indexing.in_image(backend, name, self.loaded)
-
-    def _only_code_changed(self, planned: Planned) -> bool:
-        current = self.history.current
-        before = next((each for each in self.history.all() if each.version == current), None)
-        if before is None or self.wanted.no_cache:
-            return False
-        now = {layer.id: layer.key for layer in planned.plan.layers if layer.id not in _CODE}
-        return now == {name: key for name, key in before.keys.items() if name not in _CODE}
 
     # -- where it goes
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from triggerdev.build import deploy_plan, keys
 from triggerdev.build.backends.choosing import Engines
 from triggerdev.build.context import LogSink
 from triggerdev.build.deploy_plan import Planned
-from triggerdev.build.deploying import options
+from triggerdev.build.deploying import indexing, options
 from triggerdev.build.deploying.options import Options
 from triggerdev.build.deployments import Deployment, Deployments
 from triggerdev.build.oci.store import BlobStore, default_folder
@@ -19,8 +20,13 @@ from triggerdev.build.progress import Progress, Sink
 from triggerdev.build.wheels.install import NeedsBuildingError
 
 if TYPE_CHECKING:
+    from triggerdev.build.deploying.building import Build
     from triggerdev.build.deploying.releasing import Release
     from triggerdev.config import LoadedConfig
+
+
+_CODE = ("source",)
+"""Layers whose change alone lets the tasks be indexed on this machine."""
 
 
 @dataclass(frozen=True)
@@ -156,10 +162,24 @@ class _Deploy:
         return True
 
     def _built(self, planned: Planned, key: str, output: str | None, equal: Deployment | None) -> Deployment:
-        # What builds is not loaded for a deploy that builds nothing.
+        # What builds is not loaded for a deploy that builds nothing; and while it is, tasks are imported.
+        with ThreadPoolExecutor(1) as beside:
+            only_code = equal is None and self._only_code_changed(planned)
+            begun = beside.submit(indexing.on_host, self.loaded) if only_code else None
+            return self._build(output).run(planned, key, equal, begun)
+
+    def _only_code_changed(self, planned: Planned) -> bool:
+        current = self.history.current
+        before = next((each for each in self.history.all() if each.version == current), None)
+        if before is None or self.wanted.no_cache:
+            return False
+        now = {layer.id: layer.key for layer in planned.plan.layers if layer.id not in _CODE}
+        return now == {name: key for name, key in before.keys.items() if name not in _CODE}
+
+    def _build(self, output: str | None) -> Build:
         from triggerdev.build.deploying.building import Build
 
-        build = Build(
+        return Build(
             self.loaded,
             self.environment,
             self.env,
@@ -171,4 +191,3 @@ class _Deploy:
             self.platform,
             output,
         )
-        return build.run(planned, key, equal)
