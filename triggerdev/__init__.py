@@ -1,134 +1,34 @@
 """Durable background tasks for Python.
 
 Define tasks with `task`, run them with `trigger dev`, start runs with `tasks.trigger` or `my_task.trigger`.
-Importing this package loads nothing heavy.
+Importing this package loads nothing heavy, and nothing of the SDK until a name of it is used: the command and
+the server have no use for it.
 """
 
-from triggerdev._version import __version__
-from triggerdev.errors import (
-    AbortTaskRunError,
-    ApiError,
-    AuthenticationError,
-    BadRequestError,
-    BatchTriggerError,
-    CompleteTaskWithOutput,
-    ConflictError,
-    ConnectionFailedError,
-    ContextError,
-    EngineError,
-    InternalServerError,
-    NonDeterminismError,
-    NotFoundError,
-    OutOfMemoryError,
-    PayloadError,
-    PermissionDeniedError,
-    RateLimitError,
-    RunCancelled,
-    RunError,
-    RunEvicted,
-    RunSignal,
-    RunTimedOut,
-    ScriptError,
-    StepResultError,
-    SubtaskUnwrapError,
-    TaskDefinitionError,
-    TriggerError,
-    UnknownTaskError,
-    UnprocessableEntityError,
-    UsageError,
-    WaitpointTimeoutError,
-)
-from triggerdev.sdk import (
-    batch,
-    envvars,
-    idempotency_keys,
-    locals,
-    logger,
-    python,
-    queues,
-    retry,
-    runs,
-    schedules,
-    tags,
-    tasks,
-    usage,
-    wait,
-)
-from triggerdev.sdk.context import Context
-from triggerdev.sdk.http import configure
-from triggerdev.sdk.machines import Machine
-from triggerdev.sdk.metadata import metadata
-from triggerdev.sdk.policy import Queue, Retry, queue
-from triggerdev.sdk.results import BatchHandle, BatchResult, Result, RunFailedError, RunHandle, TokenResult
-from triggerdev.sdk.task import Task, schema_task, task
+from typing import TYPE_CHECKING
 
-__all__ = [  # noqa: RUF022 - grouped by purpose
-    # Defining tasks
-    "Context",
-    "Machine",
-    "Queue",
-    "Retry",
-    "Task",
-    "queue",
-    "schedules",
-    "schema_task",
-    "task",
-    # Triggering and looking at runs
-    "BatchHandle",
-    "BatchResult",
-    "Result",
-    "RunFailedError",
-    "RunHandle",
-    "TokenResult",
-    "batch",
-    "configure",
-    "envvars",
-    "idempotency_keys",
-    "queues",
-    "runs",
-    "tasks",
-    # Inside a run
-    "locals",
-    "logger",
-    "metadata",
-    "python",
-    "retry",
-    "tags",
-    "usage",
-    "wait",
-    # Raised by tasks
-    "AbortTaskRunError",
-    "CompleteTaskWithOutput",
-    "OutOfMemoryError",
-    # Raised in tasks
-    "BatchTriggerError",
-    "ContextError",
-    "EngineError",
-    "NonDeterminismError",
-    "PayloadError",
-    "RunCancelled",
-    "RunError",
-    "RunEvicted",
-    "RunSignal",
-    "RunTimedOut",
-    "ScriptError",
-    "StepResultError",
-    "SubtaskUnwrapError",
-    "TaskDefinitionError",
-    "TriggerError",
-    "UnknownTaskError",
-    "UsageError",
-    "WaitpointTimeoutError",
-    # Raised by calls over HTTP
-    "ApiError",
-    "AuthenticationError",
-    "BadRequestError",
-    "ConflictError",
-    "ConnectionFailedError",
-    "InternalServerError",
-    "NotFoundError",
-    "PermissionDeniedError",
-    "RateLimitError",
-    "UnprocessableEntityError",
-    "__version__",
-]
+from triggerdev._version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from triggerdev._api import *  # noqa: F403 - its __all__ says what these are
+    from triggerdev._api import __all__ as __all__
+else:
+
+    def __getattr__(name: str) -> object:
+        from importlib.util import find_spec
+
+        if (name.startswith("_") and name != "__all__") or find_spec(f"{__name__}.{name}"):
+            raise AttributeError(name)  # a module of this package; the import system goes on to load it
+        from triggerdev import _api
+
+        if name == "__all__":
+            return _api.__all__
+        if name not in _api.__all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals().update({each: getattr(_api, each) for each in _api.__all__})
+        return globals()[name]
+
+    def __dir__() -> list[str]:
+        from triggerdev import _api
+
+        return sorted({*globals(), *_api.__all__})

@@ -18,6 +18,7 @@ ALLOWED_OURS = {
     "triggerdev.cli.exit_codes",
     "triggerdev.cli.lazy",
     "triggerdev.cli.main",
+    "triggerdev.errors",
 }
 ALLOWED_OTHERS = {"typer", "click", "shellingham", "typing_extensions", "annotated_doc", "colorama"}
 HEAVY = {"asyncio", "docker", "fastapi", "httpx", "jinja2", "pydantic", "rich", "uvicorn", "watchfiles"}

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 import triggerdev
 
 _HEAVY = (
@@ -20,9 +22,26 @@ _HEAVY = (
 
 
 def test_importing_loads_nothing_heavy() -> None:
-    code = f"import sys, triggerdev; print([name for name in {_HEAVY!r} if name in sys.modules])"
+    assert loaded("from triggerdev import task", *_HEAVY) == "[]"
+
+
+def test_the_sdk_is_loaded_when_a_name_of_it_is_used() -> None:
+    assert loaded("import triggerdev.errors", "triggerdev.sdk", "typing") == "['typing']"
+    assert loaded("import triggerdev; triggerdev.wait", "triggerdev.sdk") == "['triggerdev.sdk']"
+    assert loaded("from triggerdev import *", "triggerdev.sdk") == "['triggerdev.sdk']"
+
+
+def test_a_name_that_there_is_not_is_an_error_that_names_it() -> None:
+    with pytest.raises(AttributeError, match="module 'triggerdev' has no attribute 'tsak'"):
+        triggerdev.tsak  # type: ignore[attr-defined]  # noqa: B018
+    assert "task" in dir(triggerdev)
+
+
+def loaded(code: str, *names: str) -> str:
+    """Run code in an interpreter of its own; gives which of some modules it has loaded."""
+    code += f"; import sys; print([name for name in {names!r} if name in sys.modules])"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert answer.stdout.strip() == "[]"
+    return answer.stdout.strip()
 
 
 def test_every_public_name_exists() -> None:
