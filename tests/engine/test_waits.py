@@ -197,6 +197,21 @@ async def test_compute_time_stands_still_while_parked(kit: EngineKit, worker: Wo
     assert (await worker.started(run))["usage_ms"] == 250
 
 
+async def test_a_result_that_a_replay_did_not_take_comes_again_when_it_waits_for_it(
+    kit: EngineKit, worker: Worker
+) -> None:
+    run = await kit.start()
+    await worker.op(run, "0.0:0", "wait", None, for_ms=HOUR)
+    await worker.op(run, "0.1:0", "wait", None, for_ms=MINUTE)
+    await worker.park(run, "0.0:0", "0.1:0")
+    await kit.advance("61s")
+    assert [op["op"] for op in (await worker.next("resume", run))["ops"]] == ["0.1:0"]
+    await worker.park(run, "0.0:0", "0.1:0")  # its branch had not come to this wait again
+    assert [op["op"] for op in (await worker.next("resume", run))["ops"]] == ["0.1:0"]
+    await worker.park(run, "0.0:0")
+    assert await kit.status(run) is Status.WAITING
+
+
 async def test_resuming_after_many_operations_sends_only_the_new_ones(kit: EngineKit, worker: Worker) -> None:
     run = await kit.start()
     for n in range(50):

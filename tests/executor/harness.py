@@ -10,7 +10,10 @@ from typing import Any
 
 from triggerdev.protocol import Message, OpRecord, WorkerSettings, is_refusal
 from triggerdev.sdk.registry import Registry
-from triggerdev.worker.executor import AsyncExecutor, Project, SyncExecutor, install_capture
+from triggerdev.worker.executor.async_executor import AsyncExecutor
+from triggerdev.worker.executor.capture import install_capture
+from triggerdev.worker.executor.project import Project
+from triggerdev.worker.executor.sync_executor import SyncExecutor
 
 ROOT = __file__.rpartition("/")[0]
 Child = Callable[[Any], dict[str, Any]]

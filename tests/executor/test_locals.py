@@ -9,7 +9,7 @@ import pytest
 from tests.executor.harness import AsyncEngine, SyncEngine, output_of, start_message
 from triggerdev import ContextError, PayloadError, TaskDefinitionError, locals, task, tasks, wait
 from triggerdev.sdk.registry import Registry
-from triggerdev.worker.executor import Project
+from triggerdev.worker.executor.project import Project
 
 NUMBER: locals.LocalKey[int] = locals.create("number")
 

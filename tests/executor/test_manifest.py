@@ -9,7 +9,8 @@ import pytest
 from tests.executor.harness import ROOT
 from triggerdev import Retry, TaskDefinitionError, queue, schedules, task
 from triggerdev.sdk.registry import Registry
-from triggerdev.worker.executor import Project, describe_tasks
+from triggerdev.worker.executor.manifest import describe_tasks
+from triggerdev.worker.executor.project import Project
 
 
 def test_tasks_are_described_with_the_configs_defaults(registry: Registry) -> None:

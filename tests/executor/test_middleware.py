@@ -10,7 +10,7 @@ from triggerdev import AbortTaskRunError, CompleteTaskWithOutput, Context, local
 from triggerdev.errors import TaskDefinitionError
 from triggerdev.sdk import registry as registries
 from triggerdev.sdk.registry import Registry
-from triggerdev.worker.executor import Project
+from triggerdev.worker.executor.project import Project
 
 DATABASE: locals.LocalKey[list[str]] = locals.create("database")
 

@@ -353,7 +353,7 @@ const steps = {
     const reset = await queues.resetConcurrencyLimit(named);
     assert.deepEqual([reset.concurrencyLimit, reset.concurrency.override], [null, null]);
     const odd = { type: "custom", name: `a/b-${mark.replace(/[^a-z0-9]/gi, "")}` };
-    await tasks.trigger("process-data", { user_id: "1", userId: "1", data: [] }, { queue: odd.name });
+    await tasks.trigger("process-data", { user_id: "1", userId: "1", data: [] }, { queue: { name: odd.name, concurrencyLimit: 1 } });
     assert.equal((await queues.retrieve(odd)).name, odd.name);
     await assert.rejects(queues.retrieve("queue_none"), (error) => error.status === 404);
   },

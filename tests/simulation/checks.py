@@ -303,7 +303,8 @@ class Checks(Ledger):
 
     def _check_op_done(self, old: OpRow, new: OpRow) -> None:
         same = all(getattr(old, name) == getattr(new, name) for name in ("kind", "target", "ref", "n"))
-        self.that(same and not old.done and new.done, f"a record has changed: {old} is now {new}")
+        completed = not old.done and new.done  # or noted once more, as it is, for the next resume
+        self.that(same and (completed or old == new), f"a record has changed: {old} is now {new}")
         if old.kind == "wait":
             early = (old.due_at or 0) - self.now
             self.that(early <= 0, f"a wait of {old.run_id} has ended {early} ms early")

@@ -9,7 +9,8 @@ from triggerdev.protocol import Manifest, TaskInfo, WorkerSettings
 from triggerdev.sdk import registry
 from triggerdev.sdk.registry import Registry
 from triggerdev.sdk.task import Task
-from triggerdev.worker.executor import Project, describe_tasks
+from triggerdev.worker.executor.manifest import describe_tasks
+from triggerdev.worker.executor.project import Project
 
 Tasks = Task[Any] | ModuleType | Iterable[Task[Any] | ModuleType]
 

@@ -5,7 +5,8 @@ import threading
 from collections.abc import Callable
 
 from triggerdev.protocol import Message
-from triggerdev.worker.executor import Project, SyncExecutor
+from triggerdev.worker.executor.project import Project
+from triggerdev.worker.executor.sync_executor import SyncExecutor
 
 
 class ThreadedRun:

@@ -31,7 +31,7 @@ from triggerdev.testing.project import Tasks, task_id
 from triggerdev.testing.reports import RunReport, report
 from triggerdev.testing.traces import SpanReport
 from triggerdev.testing.worker import Answer, InProcessWorker
-from triggerdev.worker.executor import Project
+from triggerdev.worker.executor.project import Project
 
 ANY: Any = object()
 _ALL = 1_000_000

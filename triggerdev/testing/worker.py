@@ -11,8 +11,10 @@ from triggerdev.engine.engine import Engine
 from triggerdev.protocol import Message, RunStart
 from triggerdev.sdk import serialise
 from triggerdev.testing.threads import ThreadedRun
-from triggerdev.worker.executor import AsyncExecutor, Project, describe_error
+from triggerdev.worker.executor.async_executor import AsyncExecutor
+from triggerdev.worker.executor.failures import describe as describe_error
 from triggerdev.worker.executor.payloads import dump_output
+from triggerdev.worker.executor.project import Project
 
 ROOM = {"async": 10_000, "sync": 100}
 _ENDS = frozenset({"done", "evicted"})

@@ -7,7 +7,8 @@ from pathlib import Path
 from triggerdev.protocol import Manifest, SourceProblem, WorkerSettings
 from triggerdev.sdk import registry
 from triggerdev.worker import loader
-from triggerdev.worker.executor import Project, describe_tasks
+from triggerdev.worker.executor.manifest import describe_tasks
+from triggerdev.worker.executor.project import Project
 from triggerdev.worker.executor.telemetry import Parts
 from triggerdev.worker.problems import definition_problem
 

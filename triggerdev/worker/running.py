@@ -18,9 +18,12 @@ from triggerdev.protocol import Message
 from triggerdev.worker import memory
 from triggerdev.worker.channel import AsyncChannel, BlockingChannel
 from triggerdev.worker.confining import confine
-from triggerdev.worker.executor import AsyncExecutor, SyncExecutor, install_capture, telemetry
+from triggerdev.worker.executor import telemetry
+from triggerdev.worker.executor.async_executor import AsyncExecutor
+from triggerdev.worker.executor.capture import install_capture
 from triggerdev.worker.executor.confinement import Confinement
 from triggerdev.worker.executor.log_records import capture_logging
+from triggerdev.worker.executor.sync_executor import SyncExecutor
 from triggerdev.worker.executor.threads import follow_threads
 from triggerdev.worker.project import ImportedProject
 from triggerdev.worker.watchdog import Watchdog

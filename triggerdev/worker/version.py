@@ -22,6 +22,7 @@ from triggerdev.protocol import Load, Message
 from triggerdev.worker import forking, processes
 from triggerdev.worker.channel import ControlChannel
 from triggerdev.worker.project import ImportedProject, import_project
+from triggerdev.worker.running import run_worker
 
 _WORKER_FDS = 2  # its channel and its output
 
@@ -86,8 +87,6 @@ class Version:
         return self._nursery.fork(lambda: self._become_worker(kind, group, channel, output))
 
     def _become_worker(self, kind: str, group: str | None, channel: int, output: int) -> None:
-        from triggerdev.worker.running import run_worker
-
         forking.redirect_output(output)
         run_worker(kind, socket.socket(fileno=channel), self._project, group)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from triggerdev.worker.channel import AsyncChannel
-from triggerdev.worker.executor import AsyncExecutor
+from triggerdev.worker.executor.async_executor import AsyncExecutor
 from triggerdev.worker.importing import is_user_file
 from triggerdev.worker.problems import relative
 

@@ -46,7 +46,19 @@ def environment(environ: Mapping[str, str]) -> dict[str, str]:
             ours[name] = ours[pip]
     for name in _NOT_OURS:
         ours.pop(name, None)
+    if (
+        _has_certificates()
+    ):  # those of a company's proxy are among them, and uv's own are not all that pip knows
+        ours.setdefault("UV_SYSTEM_CERTS", "true")
     return ours | {"UV_NO_PROGRESS": "1", "NO_COLOR": "1", "UV_LINK_MODE": "hardlink"}
+
+
+def _has_certificates() -> bool:
+    """Tell whether this machine has a store of authorities that it trusts."""
+    import ssl
+
+    paths = ssl.get_default_verify_paths()
+    return any(path and Path(path).exists() for path in (paths.cafile, paths.capath))
 
 
 class Uv:

@@ -225,7 +225,10 @@ def park(ctx: Context, message: Message) -> bool:
     ctx.effects.pump = True
     ctx.crash_points("park")
     waits_for = [ctx.tx.get_op(run.id, run.attempt, op) for op in message["ops"]]
-    if any(op is not None and op.done for op in waits_for):
+    done = [op for op in waits_for if op is not None and op.done]
+    if done:
+        # They come with the next resume, also those that came when a replay had not asked for them again yet.
+        ctx.tx.complete_ops(done)
         finish.wake(ctx, run)
     else:
         ctx.event("waiting", run)
