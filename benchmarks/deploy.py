@@ -136,7 +136,8 @@ def engine() -> dict[str, str]:
     script = REPOSITORY / "scripts" / "docker-engine"
     subprocess.run([script, "start"], check=True)
     settings = subprocess.run([script, "settings"], check=True, capture_output=True, text=True).stdout
-    return {**os.environ, **dict(line.split("=", 1) for line in settings.split())}
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return environ | dict(line.split("=", 1) for line in settings.split())
 
 
 def several(times: int, measure: Callable[[], float]) -> float:
