@@ -90,7 +90,8 @@ async def test_a_large_output_is_stored(kit: EngineKit, objects: Objects, worker
     await worker.ok(run, BIG)
     found = await kit.run(run)
     assert (found.status, found.output_type) == (Status.COMPLETED, "application/store")
-    assert await kit.engine.bodies.get(found.output or "") == (_json.dumps(BIG), JSON)  # type: ignore[union-attr]
+    assert kit.engine.bodies is not None
+    assert await kit.engine.bodies.get(found.output or "") == (_json.dumps(BIG), JSON)
 
 
 async def test_a_parent_gets_the_large_output_of_its_child(

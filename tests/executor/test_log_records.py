@@ -23,7 +23,7 @@ def log() -> Iterator[logging.Logger]:
     found.setLevel(logging.DEBUG)
     found.propagate = False
     yield found
-    logging.Logger.callHandlers = original  # type: ignore[method-assign]
+    logging.Logger.callHandlers = original  # type: ignore[method-assign]  # put back
     found.handlers.clear()
 
 

@@ -78,7 +78,7 @@ async def test_spans_are_nested_by_context_in_gather_and_in_threads(registry: Re
         engine = AsyncEngine(registry)
         await engine.run("work")
     finally:
-        threading.Thread.start, ThreadPoolExecutor.submit = start, submit  # type: ignore[method-assign]
+        threading.Thread.start, ThreadPoolExecutor.submit = start, submit  # type: ignore[method-assign]  # put back
     assert parents(engine) == {
         "outer": "attempt",
         "a": "outer",

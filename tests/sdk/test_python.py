@@ -201,16 +201,16 @@ async def test_the_interpreter_can_be_another_one(tmp_path: Path, monkeypatch: p
 BAD: list[tuple[Callable[[], Any], str]] = [
     (lambda: python.sync.run("-V"), "python.run: the arguments are '-V'; give a list"),
     (lambda: python.sync.run([]), r"python.run\(\[\]\) has nothing to run"),
-    (lambda: python.sync.run(["-c", 3]), "python.run: argument 1 is 3; give text"),  # type: ignore[list-item]
+    (lambda: python.sync.run(["-c", 3]), "python.run: argument 1 is 3; give text"),  # type: ignore[list-item]  # wrong
     (lambda: python.sync.run(["a\0b"]), "argument 0 is 'a.x00b'; give text without NUL"),
     (lambda: python.sync.run_inline("  "), r"python.run_inline\('  '\): give Python code"),
     (lambda: python.sync.run_script(""), r"python.run_script\(''\): give the path"),
     (lambda: python.sync.run(["-V"], env={"A=B": "x"}), "env has 'A=B', which is no name"),
-    (lambda: python.sync.run(["-V"], env={"A": 1}), "the value of A in env is no text"),  # type: ignore[dict-item]
+    (lambda: python.sync.run(["-V"], env={"A": 1}), "the value of A in env is no text"),  # type: ignore[dict-item]  # wrong
     (lambda: python.sync.run(["-V"], cwd="/none"), "cwd is '/none', which is no folder"),
-    (lambda: python.sync.run(["-V"], input=3), "the input is int; give text or bytes"),  # type: ignore[arg-type]
+    (lambda: python.sync.run(["-V"], input=3), "the input is int; give text or bytes"),  # type: ignore[arg-type]  # wrong
     (lambda: python.sync.run(["-V"], timeout_in_ms=0), "timeout_in_ms is 0; use milliseconds above 0"),
-    (lambda: python.sync.run(["-V"], timeout=1), r"python.run\(\) has no option 'timeout'"),  # type: ignore[call-arg]
+    (lambda: python.sync.run(["-V"], timeout=1), r"python.run\(\) has no option 'timeout'"),  # type: ignore[call-arg]  # wrong
 ]
 
 

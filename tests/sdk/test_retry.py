@@ -287,8 +287,8 @@ async def test_what_is_no_url_is_told_at_once(url: str, pauses: list[float]) -> 
 
 def test_what_on_throw_cannot_use_is_named() -> None:
     with pytest.raises(UsageError, match="takes a function"):
-        retry.on_throw(7)  # type: ignore[arg-type]
+        retry.on_throw(7)  # type: ignore[arg-type]  # what is refused
     with pytest.raises(UsageError, match=r"retry\.on_throw has no option 'attempts'"):
-        retry.sync.on_throw(print, attempts=3)  # type: ignore[call-arg]
+        retry.sync.on_throw(print, attempts=3)  # type: ignore[call-arg]  # what is refused
     with pytest.raises(UsageError, match="max_attempts=-1"):
         retry.sync.on_throw(print, max_attempts=-1)

@@ -27,9 +27,14 @@ class Event:
 
     def as_json(self) -> dict[str, Any]:
         """Give the event without what it does not have."""
-        whole = {"event": self.kind, "name": self.name, "status": self.status, "text": self.text}
+        whole: dict[str, Any] = {
+            "event": self.kind,
+            "name": self.name,
+            "status": self.status,
+            "text": self.text,
+        }
         if self.seconds is not None:
-            whole["seconds"] = round(self.seconds, 3)  # type: ignore[assignment]
+            whole["seconds"] = round(self.seconds, 3)
         return {name: value for name, value in whole.items() if value not in (None, "")}
 
 

@@ -93,10 +93,6 @@ class Engine:
         inline_bytes: int = INLINE_BYTES,
         vault: Vault | None = None,
     ) -> None:
-        if concurrency_limit is not None and concurrency_limit < 1:
-            raise ValueError(
-                f"concurrency_limit={concurrency_limit}: at least one run must be able to execute."
-            )
         self.environment = environment or Environment()
         self._store = store
         shared = store if isinstance(store, SharedStore) else None

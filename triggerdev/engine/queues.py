@@ -12,6 +12,8 @@ class Queues:
     """
 
     def __init__(self, shell: Shell, limit: int | None) -> None:
+        if limit is not None and limit < 1:
+            raise ValueError(f"concurrency_limit={limit}: at least one run must be able to execute.")
         self._shell = shell
         self._limit = limit
 

@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import os
+from abc import ABC, abstractmethod
 from pathlib import Path
 
 from triggerdev.worker import memory, rooms
@@ -38,7 +39,7 @@ def can_limit_data() -> bool:
     return False
 
 
-class _Measured(Confinement):
+class _Measured(Confinement, ABC):
     """Knows what the process had at first, before the run, and at most since then."""
 
     bounds = True
@@ -73,9 +74,9 @@ class _Measured(Confinement):
     def _kept(self) -> int:
         return memory.require_usage().private - self._first.private
 
+    @abstractmethod
     def _limit(self, base: memory.Usage, size: int) -> None:
         """Bound the process to its size at `base` and so many bytes more."""
-        raise NotImplementedError
 
 
 class _Data(_Measured):

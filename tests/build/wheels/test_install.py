@@ -12,6 +12,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -268,9 +269,9 @@ def test_a_private_index_leaves_no_trace_of_its_password(
     started: list[list[str]] = []
     real = subprocess.run
 
-    def remember(command: list[str], **options: object) -> object:
+    def remember(command: list[str], **options: Any) -> object:
         started.append([str(word) for word in command])
-        return real(command, **options)  # type: ignore[call-overload]
+        return real(command, **options)
 
     monkeypatch.setattr(subprocess, "run", remember)
     made_plan = planned("alpha")
