@@ -43,7 +43,7 @@ class ShapeAnswer(RootModel[list[ShapeMessage]]):
 class QueueOption(Wire):
     name: str
     concurrency_limit: int | None = Field(
-        None, description="Only used when the queue is made by this trigger."
+        None, description="Makes the queue if there is none, and changes its limit for all runs in it."
     )
 
 
