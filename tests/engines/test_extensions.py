@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+import httpx
+
 from tests.engines.projects import Project
 
 
@@ -169,13 +171,16 @@ def test_commands_of_the_deploy_run_in_the_image_before_the_version_counts(proje
 
 def test_a_command_of_the_deploy_that_fails_leaves_no_version_and_no_image(project: Project) -> None:
     release(project, "echo no database >&2; exit 9")
-    said = project.refused(TOKEN="hunter2")
+    name = f"{project.engine.registry}/{project.name}"
+    said = project.refused("--push", "--tag", f"{name}:live", TOKEN="hunter2")
     assert "a command of the deploy failed with exit code 9, so no version was recorded" in said
     assert "asked for by [build.extensions.release] at trigger.config.toml:" in said
     assert "    no database" in said
     assert json.loads(project.run("deployments", "list", "--json").stdout)["deployments"] == []
     named = project.engine.docker("images", "--quiet", f"--filter=reference=*{project.name}*")
     assert named == ""
+    pushed = httpx.get(f"http://{project.engine.registry}/v2/{project.name}/tags/list", trust_env=False)
+    assert pushed.status_code == 404
 
 
 def test_a_command_of_the_deploy_without_its_secret_or_its_engine_is_refused_first(project: Project) -> None:

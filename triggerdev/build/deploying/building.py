@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -54,11 +54,17 @@ class Build:
         self._scraps: list[tuple[Backend, str]] = []
 
     def run(
-        self, planned: Planned, key: str, equal: Deployment | None, begun: Future[Index] | None
+        self,
+        planned: Planned,
+        key: str,
+        equal: Deployment | None,
+        begun: Future[Index] | None,
+        before_push: Callable[[BuiltImage], None],
     ) -> Deployment:
         """Build it. A version that is `equal` but not where it is wanted keeps its number.
 
-        `begun` is the import of the tasks on this machine, where that is enough. Raises BuildError,
+        `begun` is the import of the tasks on this machine, where that is enough; what `before_push` raises
+        leaves the image on this machine alone. Raises BuildError,
         EnvironmentProblemError and, for packages without wheels, NeedsBuildingError.
         """
         secrets = self._secrets(planned)
@@ -83,6 +89,7 @@ class Build:
             if self.output == "image" and self.engines.any is not None:
                 built = replace(built, program=self.engines.any.program)
             deployment = self._deployment(planned, version, key, built, index)
+            before_push(built)
             pusher = Pusher(self.store, blobs, self.access, planned.plan.base, len(lower.image.layers))
             return self._provided(deployment, planned, image, pusher)
         finally:

@@ -14,7 +14,7 @@ from triggerdev.build.context import LogSink
 from triggerdev.build.deploy_plan import Planned
 from triggerdev.build.deploying import indexing, options
 from triggerdev.build.deploying.options import Options
-from triggerdev.build.deployments import Deployment, Deployments
+from triggerdev.build.deployments import BuiltImage, Deployment, Deployments
 from triggerdev.build.oci.store import BlobStore, default_folder
 from triggerdev.build.progress import Progress, Sink
 from triggerdev.build.wheels.install import NeedsBuildingError
@@ -112,9 +112,7 @@ class _Deploy:
             promoted = self.history.promote(equal.version, datetime.now(UTC))
             return Result(equal, False, promoted, planned.warnings)
         release = self._release(planned, output)
-        deployment = self._built(planned, key, output, equal)
-        if release is not None:
-            release.run(deployment.image, self.engines, self.progress)
+        deployment = self._built(planned, key, output, equal, release)
         self.history.add(deployment)
         promoted = self.history.promote(deployment.version, datetime.now(UTC))
         planned.record.add_layers(planned.plan.layers)
@@ -161,12 +159,23 @@ class _Deploy:
             return image.path == str(asked) and asked.exists()
         return True
 
-    def _built(self, planned: Planned, key: str, output: str | None, equal: Deployment | None) -> Deployment:
+    def _built(
+        self,
+        planned: Planned,
+        key: str,
+        output: str | None,
+        equal: Deployment | None,
+        release: Release | None,
+    ) -> Deployment:
+        def before_push(image: BuiltImage) -> None:
+            if release is not None:
+                release.run(image, self.engines, self.progress)
+
         # What builds is not loaded for a deploy that builds nothing; and while it is, tasks are imported.
         with ThreadPoolExecutor(1) as beside:
             only_code = equal is None and self._only_code_changed(planned)
             begun = beside.submit(indexing.on_host, self.loaded) if only_code else None
-            return self._build(output).run(planned, key, equal, begun)
+            return self._build(output).run(planned, key, equal, begun, before_push)
 
     def _only_code_changed(self, planned: Planned) -> bool:
         current = self.history.current
