@@ -2,7 +2,6 @@
 
 import functools
 import re
-import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,12 +10,11 @@ from triggerdev.build import dependencies, tokens
 from triggerdev.build.context import BuildContext
 from triggerdev.build.layers import BuildLayer, DeployEnv, Image
 from triggerdev.extensions import downloads
-from triggerdev.worker.interpreter import find_interpreter
+from triggerdev.worker.interpreter import ask
 
 FOLDER = "/opt/extensions"
 """Where extensions put what has no other place, each in a folder with the name of its table."""
 NODE = "24.19.0"
-_SECONDS = 30
 _ASK = "import importlib.metadata as m, sys; print(m.version(sys.argv[1]))"
 _PINNED = re.compile(r"\s*(?:\[[^\]]*\])?\s*===?\s*([A-Za-z0-9][A-Za-z0-9.+!_-]*)\s*(?:;.*)?")
 VERSION = r"^[0-9][A-Za-z0-9.+!_-]{0,63}$"
@@ -68,18 +66,8 @@ def pinned_version(context: BuildContext, distribution: str) -> str | None:
 @functools.cache
 def installed_version(root: Path, distribution: str) -> str | None:
     """Ask the project's interpreter which version of a distribution is installed for it."""
-    try:
-        done = subprocess.run(
-            [find_interpreter(root), "-I", "-c", _ASK, distribution],
-            capture_output=True,
-            text=True,
-            timeout=_SECONDS,
-            check=True,
-        )
-    except (OSError, errors.TriggerError, subprocess.SubprocessError):
-        return None
-    version = done.stdout.strip()
-    return version if re.match(VERSION, version) else None
+    version = ask(root, _ASK, distribution)
+    return version if version is not None and re.match(VERSION, version) else None
 
 
 def node(context: BuildContext, version: str, extension: str) -> BuildLayer:

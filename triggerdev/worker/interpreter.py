@@ -28,6 +28,21 @@ def find_interpreter(root: Path) -> Path:
     return Path(sys.executable)
 
 
+def ask(root: Path, code: str, argument: str) -> str | None:
+    """Run a line of code in the project's interpreter; gives what it prints, None if it does not run."""
+    try:
+        done = subprocess.run(
+            [find_interpreter(root), "-I", "-c", code, argument],
+            capture_output=True,
+            text=True,
+            timeout=_CHECK_SECONDS,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
 def check_interpreter(interpreter: Path) -> None:
     """Make sure that an interpreter has this version of triggerdev.
 

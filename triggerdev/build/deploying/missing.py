@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 from triggerdev.build import tokens
 from triggerdev.protocol import SourceProblem
-from triggerdev.worker.interpreter import find_interpreter
+from triggerdev.worker.interpreter import ask
 
 _MODULE = re.compile(r"No module named '([^']+)'")
 _LIBRARY = re.compile(r"(lib[\w.+-]+\.so[\w.]*): cannot open shared object file")
-_SECONDS = 30
 _ASK = (
     "import importlib.metadata as m, json, sys; "
     "print(json.dumps({d: m.version(d) for d in m.packages_distributions().get(sys.argv[1], [])}))"
@@ -93,15 +91,8 @@ def _own_file(module: str, root: Path) -> str | None:
 def _distributions(module: str, root: Path) -> dict[str, str]:
     """Ask the project's interpreter which distributions provide a module."""
     try:
-        done = subprocess.run(
-            [find_interpreter(root), "-I", "-c", _ASK, module],
-            capture_output=True,
-            text=True,
-            timeout=_SECONDS,
-            check=True,
-        )
-        found: dict[str, str] = json.loads(done.stdout)
-    except (OSError, ValueError, subprocess.SubprocessError):
+        found: dict[str, str] = json.loads(ask(root, _ASK, module) or "{}")
+    except ValueError:
         return {}
     return {name: version for name, version in found.items() if tokens.is_requirement(name)}
 

@@ -46,13 +46,14 @@ def attach(
         }
     )
     descriptor = Descriptor.of(MANIFEST, manifest)
+    what = f"the document {descriptor.digest}"
     try:
-        headers = _put(repository, descriptor.digest, MANIFEST, manifest)
+        headers = repository.put_manifest(descriptor.digest, MANIFEST, manifest, what)
     except errors.RegistryError:
         if EMPTY.digest not in present:
             raise
         upload(repository, EMPTY, Memory(b"{}"))  # it may have lost it since
-        headers = _put(repository, descriptor.digest, MANIFEST, manifest)
+        headers = repository.put_manifest(descriptor.digest, MANIFEST, manifest, what)
     if "oci-subject" not in headers:
         _list(repository, subject, descriptor, media_type)
     return descriptor
@@ -73,7 +74,7 @@ def _list(repository: Repository, subject: Descriptor, descriptor: Descriptor, m
     entry = {**descriptor.as_json(), "artifactType": media_type}
     others = [each for each in _listed(repository, subject) if each.get("digest") != descriptor.digest]
     index = canonical({"schemaVersion": 2, "mediaType": INDEX, "manifests": [*others, entry]})
-    _put(repository, _tag(subject), INDEX, index)
+    repository.put_manifest(_tag(subject), INDEX, index, f"the list of documents {_tag(subject)}")
 
 
 def _listed(repository: Repository, subject: Descriptor) -> list[dict[str, Any]]:
@@ -84,16 +85,3 @@ def _listed(repository: Repository, subject: Descriptor) -> list[dict[str, Any]]
 
 def _tag(subject: Descriptor) -> str:
     return subject.digest.replace(":", "-")
-
-
-def _put(repository: Repository, wanted: str, media_type: str, data: bytes) -> Any:
-    response = repository.call(
-        "PUT",
-        f"manifests/{wanted}",
-        scope=repository.push,
-        headers={"Content-Type": media_type},
-        body=data,
-    )
-    if response.status_code not in (200, 201, 202):
-        raise repository.refused(response, f"take the document {wanted}")
-    return response.headers

@@ -51,12 +51,4 @@ def publish(repository: Repository, layer: Layer) -> None:
             "annotations": {_DIFF_ID: layer.diff_id},
         }
     )
-    response = repository.call(
-        "PUT",
-        f"manifests/{tag_of(layer.key)}",
-        scope=repository.push,
-        headers={"Content-Type": MANIFEST},
-        body=manifest,
-    )
-    if response.status_code not in (200, 201, 202):
-        raise repository.refused(response, f"take the layer {layer.key[:12]}")
+    repository.put_manifest(tag_of(layer.key), MANIFEST, manifest, f"the layer {layer.key[:12]}")

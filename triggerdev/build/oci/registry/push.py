@@ -7,7 +7,6 @@ from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from triggerdev.build.oci.blobs import Blobs, Memory, Several
 from triggerdev.build.oci.model import Descriptor, Image
@@ -112,11 +111,7 @@ class _Push:
         self._sent.append(blob)
 
     def _manifest(self, image: Image, tag: str) -> httpx.Response:
-        headers = {"Content-Type": image.media_type}
-        path = f"manifests/{quote(tag, safe=':')}"
-        return self._repository.call(
-            "PUT", path, scope=self._repository.push, headers=headers, body=image.manifest
-        )
+        return self._repository.try_manifest(tag, image.media_type, image.manifest)
 
 
 def _named(image: Image) -> list[Descriptor]:
@@ -132,10 +127,5 @@ def _missing(response: httpx.Response) -> list[str]:
 
 def push_index(repository: Repository, data: bytes, media_type: str, tag: str) -> str:
     """Push the index of images that were pushed before; gives its digest."""
-    path = f"manifests/{quote(tag, safe=':')}"
-    response = repository.call(
-        "PUT", path, scope=repository.push, headers={"Content-Type": media_type}, body=data
-    )
-    if response.status_code not in (200, 201, 202):
-        raise repository.refused(response, f"take the index {repository.name}:{tag}")
+    repository.put_manifest(tag, media_type, data, f"the index {repository.name}:{tag}")
     return Descriptor.of(media_type, data).digest

@@ -115,6 +115,18 @@ class Repository:
             store.put(str(response.headers.get("content-type", MANIFEST)), data)
         return data
 
+    def put_manifest(self, wanted: str, media_type: str, data: bytes, what: str) -> httpx.Headers:
+        """Write the manifest of a tag or digest. Raises RegistryError; `what` says what was to be taken."""
+        response = self.try_manifest(wanted, media_type, data)
+        if response.status_code not in (200, 201, 202):
+            raise self.refused(response, f"take {what}")
+        return response.headers
+
+    def try_manifest(self, wanted: str, media_type: str, data: bytes) -> httpx.Response:
+        """Send a manifest, and give the answer as it is."""
+        path = f"manifests/{quote(wanted, safe=':')}"
+        return self.call("PUT", path, scope=self.push, headers={"Content-Type": media_type}, body=data)
+
     def has(self, wanted: str, digest: str) -> bool:
         """Tell whether a tag leads to the manifest of this digest."""
         response = self.call("HEAD", f"manifests/{quote(wanted, safe=':')}", headers={"Accept": _TYPES})
