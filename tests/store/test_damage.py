@@ -160,41 +160,58 @@ async def attempt(work: Callable[[], Awaitable[Any]]) -> tuple[str, Any]:
         return f"refused: {type(error).__name__}", None
 
 
-async def test_a_flipped_byte_is_detected_or_does_no_harm(
+async def test_a_flipped_byte_is_detected_or_ends_no_run_otherwise(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """TRIGGER_TEST_FLIPS sets how many, TRIGGER_TEST_SEED repeats them."""
     chance, outcomes = random.Random(SEED), Counter[str]()
     (tmp_path / "sound").mkdir()
-    sound = await full_database(tmp_path / "sound")
+    sound = (await full_database(tmp_path / "sound")).read_bytes()
     caplog.set_level(logging.CRITICAL)
-    whole = None
-    for number in range(-1, FLIPS):
-        folder = tmp_path / f"flip{number}"
-        folder.mkdir()
-        content = bytearray(sound.read_bytes())
-        if number >= 0:
-            content[chance.randrange(len(content))] ^= chance.randrange(1, 256)
-        (folder / "engine.db").write_bytes(content)
-
-        async def work(folder: Path = folder) -> Any:
-            async with asyncio.timeout(60), engine_kit(folder) as kit:
-                return await use_everything(kit)
-
+    first, whole = await opened(tmp_path, sound)
+    assert first == "served"
+    for number in range(FLIPS):
+        content = bytearray(sound)
+        content[chance.randrange(len(content))] ^= chance.randrange(1, 256)
         try:
-            outcome, seen = await attempt(work)
+            outcome, seen = await opened(tmp_path, bytes(content))
+            if outcome == "served":
+                outcome = compared(seen, whole)
         except Exception as error:
             error.add_note(
                 f"flip {number} of seed {SEED}: TRIGGER_TEST_SEED={SEED} TRIGGER_TEST_FLIPS={FLIPS}"
             )
             raise
-        whole = seen if whole is None else whole
-        assert number >= 0 or outcome == "served"
-        if outcome == "served" and seen != whole:
-            outcome = "served with another text"
-            assert {run: kept[0] for run, kept in seen.items()} == {
-                run: kept[0] for run, kept in whole.items()
-            }
         outcomes[outcome] += 1
-        shutil.rmtree(folder)
     print(f"{FLIPS} flips, seed {SEED}: {dict(outcomes)}")
+
+
+async def opened(folder: Path, content: bytes) -> tuple[str, Any]:
+    """Start an engine on a file with this content and use all of it."""
+    place = folder / "flipped"
+    place.mkdir()
+    (place / "engine.db").write_bytes(content)
+
+    async def work() -> Any:
+        async with asyncio.timeout(60), engine_kit(place) as kit:
+            return await use_everything(kit)
+
+    try:
+        return await attempt(work)
+    finally:
+        shutil.rmtree(place)
+
+
+def compared(seen: dict[str, Any], whole: dict[str, Any]) -> str:
+    """Say in what a database that was served differs; the end of a run may not.
+
+    SQLite has no checksums: a byte may change a payload, or the entry by which a queue finds a waiting run;
+    that run goes on waiting (docs/operations.md).
+    """
+    assert seen.keys() == whole.keys()
+    ends = {run: kept[0] for run, kept in whole.items() if kept[0].is_final}
+    assert {run: kept[0] for run, kept in seen.items() if kept[0].is_final} == ends
+    if seen == whole:
+        return "served"
+    moved = any(seen[run][0] != whole[run][0] for run in whole)
+    return "served, a run goes on waiting" if moved else "served with another text"
