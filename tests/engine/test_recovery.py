@@ -1,6 +1,11 @@
 """What survives: restarts, workers that are gone, leases."""
 
+from typing import NoReturn
+
+import pytest
+
 from tests.engine.kit import HOUR, SECOND, EngineKit, Worker, item
+from triggerdev import errors
 from triggerdev.engine.model import Status
 
 
@@ -123,6 +128,26 @@ async def test_a_worker_that_goes_before_its_first_sweep_is_noticed_too(
     await short.started(run)
     kit.engine.disconnect("short")
     await kit.settled()
+    worker.room["async"] = 1
+    await kit.advance("31s")
+    await worker.started(run)
+
+
+async def test_a_worker_that_goes_while_the_disk_is_full_is_noticed_too(
+    kit: EngineKit, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full() -> NoReturn:
+        raise errors.StorageFullError("no space left")
+
+    short = kit.connect("short")
+    worker.room["async"] = 0
+    run = await kit.trigger()
+    await short.started(run)
+    with monkeypatch.context() as patched:
+        patched.setattr(kit.store, "write", full)
+        kit.engine.disconnect("short")
+        with pytest.raises(errors.StorageFullError):
+            await kit.settled()
     worker.room["async"] = 1
     await kit.advance("31s")
     await worker.started(run)

@@ -346,11 +346,7 @@ class Server:
         """Open a session; a shared store's server first takes over what the last of its name has left."""
         link = Link(self, worker)
         self.links[worker.name] = worker.link = link
-        if self.world.is_shared:
-            self._prepare(link)
-        else:
-            link.is_ready = True
-            self.pump()
+        self._prepare(link)
 
     def _prepare(self, link: Link) -> None:
         name = link.name
@@ -361,9 +357,12 @@ class Server:
 
         def command(ctx: Context) -> None:
             self.world.checks.stage(lambda: self.world.checks.renewed([name], LEASE_MS))
-            take_over(ctx, name, LEASE_MS)
+            if self.world.is_shared:
+                take_over(ctx, name, LEASE_MS)
+            else:
+                timers.renew(ctx, [name], LEASE_MS)
 
-        take = Job(f"take over from {name}", command, ready)
+        take = Job(f"{name} gets its lease", command, ready)
         take.failed = lambda _: self.later(_PAUSE_MS, lambda: self._prepare(link))
         self.submit(take)
 

@@ -36,13 +36,13 @@ class Session:
     """
 
     def __init__(
-        self, dispatcher: "Dispatcher", worker: str, deliver: Deliver, free: Free, first: Command | None
+        self, dispatcher: "Dispatcher", worker: str, deliver: Deliver, free: Free, first: Command
     ) -> None:
         self.worker = worker
         self.free = free
         self.outbox = Outbox(deliver, dispatcher.bodies, self._payload_gone, dispatcher.pump)
         self.first = first
-        self.is_ready = first is None
+        self.is_ready = False
         self._leases_lost = 0
         self._dispatcher = dispatcher
         self._inbox: list[Message] = []
@@ -147,34 +147,31 @@ class Dispatcher:
         self._soon: asyncio.TimerHandle | None = None
         self._paused = False
 
-    def connect(self, worker: str, deliver: Deliver, free: Free, first: Command | None = None) -> Session:
+    def connect(self, worker: str, deliver: Deliver, free: Free, first: Command) -> Session:
         """Open a session. `free` tells how many more async and sync runs the worker can take.
 
-        `first` is committed, however often that has to be tried, before it gets any.
+        `first`, which gives it its lease, is committed before it gets any, however often that has to be tried.
         """
         session = Session(self, worker, deliver, free, first)
         self._sessions[worker] = session
-        if first is None:
-            self.pump()
-        else:
-            self._prepare(session, first)
+        self._prepare(session)
         return session
 
     def lose_leases(self, workers: Iterable[str]) -> None:
         """Begin sessions anew whose leases turned out to be lost: this process stood still for too long."""
         for worker in workers:
             session = self._sessions.get(worker)
-            if session is None or session.first is None or not session.is_ready:
+            if session is None or not session.is_ready:
                 continue
             _log.warning(
                 "this server was not heard of for more than the %g s of its lease (was it stopped, was the"
                 " machine asleep?): what it executed goes on at another server, and is ended here",
                 self._leases.length,
             )
-            self._prepare(session, session.first)
+            self._prepare(session)
             session.lose_lease()
 
-    def _prepare(self, session: Session, first: Command) -> None:
+    def _prepare(self, session: Session) -> None:
         def done(future: "asyncio.Future[Any]") -> None:
             error = None if future.cancelled() else future.exception()
             if error is None:
@@ -182,13 +179,13 @@ class Dispatcher:
                 self.pump()
             elif not isinstance(error, StoppedError):
                 _log.warning("worker %s has to wait: %s", session.worker, error)
-                again = functools.partial(self._prepare, session, first)
+                again = functools.partial(self._prepare, session)
                 asyncio.get_running_loop().call_later(_RETRY_SECONDS, again)
 
-        self._committer.submit(first).add_done_callback(done)
+        self._committer.submit(session.first).add_done_callback(done)
 
     def disconnect(self, worker: str) -> None:
-        """Close a session. Its lease goes on from now: it may be too young to have been noted by a sweep."""
+        """Close a session. Its lease goes on from now; if that cannot be stored, from when it was last."""
         session = self._sessions.pop(worker, None)
         if session is not None:
             session.outbox.clear()

@@ -204,9 +204,15 @@ class Engine:
         """Open a worker's session: `deliver` takes messages for it, `free` tells its room by kind.
 
         Names are unique among all servers of a store: a session takes over what the last of its name left.
+        It gets no runs before its lease is stored, so none can be with a worker whose end nobody would see.
         """
-        first = None if self._sharing is None else lambda ctx: take_over(ctx, worker, self._leases.length_ms)
-        return self._dispatcher.connect(worker, deliver, free, first)
+        return self._dispatcher.connect(worker, deliver, free, lambda ctx: self._give_lease(ctx, worker))
+
+    def _give_lease(self, ctx: Context, worker: str) -> None:
+        if self._sharing is None:
+            timers.renew(ctx, [worker], self._leases.length_ms)
+        else:
+            take_over(ctx, worker, self._leases.length_ms)
 
     def disconnect(self, worker: str) -> None:
         """Close a session. Its runs are taken over when its lease is over."""
