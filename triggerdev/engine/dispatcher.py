@@ -150,7 +150,7 @@ class Dispatcher:
     def connect(self, worker: str, deliver: Deliver, free: Free, first: Command) -> Session:
         """Open a session. `free` tells how many more async and sync runs the worker can take.
 
-        `first`, which gives it its lease, is committed before it gets any, however often that has to be tried.
+        `first`, which gives it its lease, is committed before it gets any, as often as that has to be tried.
         """
         session = Session(self, worker, deliver, free, first)
         self._sessions[worker] = session

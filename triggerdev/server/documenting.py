@@ -1,5 +1,6 @@
 """The OpenAPI page: the models that routes read and answer, and /docs from an installed package (no CDN)."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
 from triggerdev._version import __version__
-from triggerdev.server import problems, schemas
+from triggerdev.server import problems
+from triggerdev.server.schemas import common
 
 _REF = "#/components/schemas/{model}"
 _ASSETS = {
@@ -68,7 +70,7 @@ def documented(
     """Describe a route whose handler reads its own body and makes its own response."""
     responses: dict[int, dict[str, Any]] = {status: {"model": answer}}
     for code in errors:
-        responses[code] = {"model": schemas.ErrorAnswer, "description": _REASONS[code]}
+        responses[code] = {"model": common.ErrorAnswer, "description": _REASONS[code]}
     described: dict[str, Any] = {"responses": responses, "status_code": status, "response_model": None}
     if body is not None:
         schema = {"$ref": _REF.format(model=body.__name__)}
@@ -99,7 +101,7 @@ def openapi(app: FastAPI) -> dict[str, Any]:
             title="triggerdev API", version=__version__, description=app.description, routes=app.routes
         )
         components = document.setdefault("components", {}).setdefault("schemas", {})
-        bodies = [model for model in vars(schemas).values() if _is_model(model)]
+        bodies = list(_models(common.Wire))
         _, extra = models_json_schema([(model, "validation") for model in bodies], ref_template=_REF)
         for name, schema in extra.get("$defs", {}).items():
             components.setdefault(name, schema)
@@ -118,8 +120,11 @@ def _without_default_422(responses: dict[str, Any]) -> None:
         del responses["422"]
 
 
-def _is_model(value: object) -> bool:
-    return isinstance(value, type) and issubclass(value, schemas.Wire)
+def _models(base: type[common.Wire]) -> Iterator[type[common.Wire]]:
+    """Give a model and all that are made of it; the routes have imported them."""
+    yield base
+    for each in base.__subclasses__():
+        yield from _models(each)
 
 
 async def _asset(request: Request) -> Response:

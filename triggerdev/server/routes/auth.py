@@ -6,8 +6,9 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
-from triggerdev.server import bodies, context, documenting, schemas
+from triggerdev.server import bodies, context, documenting
 from triggerdev.server.access import Allow, Caller
+from triggerdev.server.schemas import meta as schemas
 
 router = APIRouter(tags=["auth"])
 

@@ -10,8 +10,9 @@ from starlette.responses import Response
 from triggerdev._crash import crash_point
 from triggerdev.engine.model import Batch, BatchCreated, ItemsAccepted, Run, RunFilter, TriggerItem
 from triggerdev.protocol import MAX_PAYLOAD_BYTES
-from triggerdev.server import bodies, callers, context, documenting, payloads, present, problems, schemas
+from triggerdev.server import bodies, callers, context, documenting, payloads, present, problems
 from triggerdev.server.access import Allow, Caller
+from triggerdev.server.schemas import batches as schemas
 
 router = APIRouter(tags=["batches"])
 _Triggers = Annotated[Caller, Depends(Allow("batchTrigger:tasks", "write:tasks"))]

@@ -7,8 +7,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from triggerdev._version import __version__
-from triggerdev.server import bodies, context, documenting, present, schemas
+from triggerdev.server import bodies, context, documenting, present
 from triggerdev.server.access import Allow, Caller
+from triggerdev.server.schemas import meta as schemas
 
 router = APIRouter(tags=["server"])
 

@@ -8,10 +8,11 @@ from starlette.responses import Response
 
 from triggerdev.engine.objects.protocol import Body
 from triggerdev.protocol import STORED
-from triggerdev.server import bodies, context, documenting, links, problems, schemas
+from triggerdev.server import bodies, context, documenting, links, problems
 from triggerdev.server.access import Allow, Caller
 from triggerdev.server.packets import MAX_PACKET_BYTES
 from triggerdev.server.routes.runs import READ_GRANTS, readable_run
+from triggerdev.server.schemas import packets as schemas
 
 router = APIRouter(tags=["payloads"])
 _Key = Annotated[Caller, Depends(Allow())]

@@ -13,8 +13,9 @@ from starlette.responses import Response
 
 from triggerdev.engine.commands import queues
 from triggerdev.engine.model import QueueDetail
-from triggerdev.server import bodies, context, documenting, listing, present, problems, schemas
+from triggerdev.server import bodies, context, documenting, listing, present, problems
 from triggerdev.server.access import Allow, Caller
+from triggerdev.server.schemas import queues as schemas
 
 router = APIRouter(tags=["queues"])
 _Reads = Annotated[Caller, Depends(Allow("read:queues"))]

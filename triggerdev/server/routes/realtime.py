@@ -14,8 +14,9 @@ from starlette.responses import Response
 
 from triggerdev import _durations
 from triggerdev.engine.model import Run
-from triggerdev.server import bodies, context, documenting, listing, problems, schemas, shapes
+from triggerdev.server import bodies, context, documenting, listing, problems, shapes
 from triggerdev.server.access import Allow, Caller
+from triggerdev.server.schemas import realtime as schemas
 from triggerdev.server.subscriptions import OfBatch, Offset, Selection, Tagged
 
 router = APIRouter(tags=["realtime"])

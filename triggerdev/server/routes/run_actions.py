@@ -9,8 +9,10 @@ from starlette.responses import Response
 from triggerdev import _json, errors
 from triggerdev._crash import crash_point
 from triggerdev.engine.model import RunDetail
-from triggerdev.server import bodies, context, documenting, links, payloads, present, problems, schemas
+from triggerdev.server import bodies, context, documenting, links, payloads, present, problems
 from triggerdev.server.access import Allow, Caller
+from triggerdev.server.schemas import common
+from triggerdev.server.schemas import runs as schemas
 
 router = APIRouter(tags=["runs"])
 _Writes = Annotated[Caller, Depends(Allow("write:runs", "write:tasks"))]
@@ -24,7 +26,7 @@ async def _writable_run(api: context.Api, caller: Caller, run_id: str) -> RunDet
 
 
 @router.post(
-    "/api/v2/runs/{run_id}/cancel", summary="Cancel a run", **documenting.documented(schemas.IdAnswer)
+    "/api/v2/runs/{run_id}/cancel", summary="Cancel a run", **documenting.documented(common.IdAnswer)
 )
 async def cancel(request: Request, run_id: str, caller: _Writes) -> Response:
     """Its descendants are cancelled too. A final run stays as it is."""
@@ -38,7 +40,7 @@ async def cancel(request: Request, run_id: str, caller: _Writes) -> Response:
 @router.post(
     "/api/v1/runs/{run_id}/replay",
     summary="Run it again",
-    **documenting.documented(schemas.IdAnswer, body=schemas.ReplayBody, errors=_ERRORS),
+    **documenting.documented(common.IdAnswer, body=schemas.ReplayBody, errors=_ERRORS),
 )
 async def replay(request: Request, run_id: str, caller: _Writes) -> Response:
     """Make a new run of the same payload; the body may be empty, what it has replaces the original's."""
@@ -74,7 +76,7 @@ async def reschedule(request: Request, run_id: str, caller: _Writes) -> Response
 @router.post(
     "/api/v1/runs/{run_id}/tags",
     summary="Add tags to a run",
-    **documenting.documented(schemas.MessageAnswer, body=schemas.TagsBody, errors=_ERRORS),
+    **documenting.documented(common.MessageAnswer, body=schemas.TagsBody, errors=_ERRORS),
 )
 async def add_tags(request: Request, run_id: str, caller: _Writes) -> Response:
     """Tags that it has already are left; a run has 10 at most."""
@@ -107,7 +109,7 @@ async def update_metadata(request: Request, run_id: str, caller: _Writes) -> Res
 @router.post(
     "/api/v1/idempotencyKeys/{key:path}/reset",
     summary="Free an idempotency key",
-    **documenting.documented(schemas.IdAnswer, body=schemas.ResetKeyBody, errors=_ERRORS),
+    **documenting.documented(common.IdAnswer, body=schemas.ResetKeyBody, errors=_ERRORS),
 )
 async def reset_key(
     request: Request, key: str, caller: Annotated[Caller, Depends(Allow("write:tasks"))]

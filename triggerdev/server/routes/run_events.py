@@ -8,9 +8,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from triggerdev.engine.model import LogEntry
-from triggerdev.server import bodies, context, documenting, events, problems, schemas, traces
+from triggerdev.server import bodies, context, documenting, events, problems, traces
 from triggerdev.server.access import Allow, Caller
 from triggerdev.server.routes.runs import READ_GRANTS, Wait, readable_run
+from triggerdev.server.schemas import run_events as schemas
 
 router = APIRouter(tags=["runs"])
 _Reads = Annotated[Caller, Depends(Allow(*READ_GRANTS))]

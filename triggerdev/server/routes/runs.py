@@ -8,8 +8,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from triggerdev.engine.model import Page, Run, RunDetail, RunFilter
-from triggerdev.server import bodies, context, documenting, links, listing, present, problems, schemas
+from triggerdev.server import bodies, context, documenting, links, listing, present, problems
 from triggerdev.server.access import Allow, Caller
+from triggerdev.server.schemas import runs as schemas
 
 router = APIRouter(tags=["runs"])
 READ_GRANTS = ("read:runs", "read:tasks", "read:tags", "read:batch")

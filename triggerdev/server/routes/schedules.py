@@ -9,8 +9,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from triggerdev.engine.model import Schedule, ScheduleOptions
-from triggerdev.server import bodies, context, documenting, listing, present, problems, schemas
+from triggerdev.server import bodies, context, documenting, listing, present, problems
 from triggerdev.server.access import Allow, Caller
+from triggerdev.server.schemas import common
+from triggerdev.server.schemas import schedules as schemas
 
 router = APIRouter(tags=["schedules"])
 _Key = Annotated[Caller, Depends(Allow())]
@@ -48,7 +50,7 @@ async def update(request: Request, schedule_id: str, caller: _Key) -> Response:
 @router.delete(
     _ONE,
     summary="Delete a schedule",
-    **documenting.documented(schemas.IdAnswer, errors=(401, 403, 404, 422)),
+    **documenting.documented(common.IdAnswer, errors=(401, 403, 404, 422)),
 )
 async def delete(request: Request, schedule_id: str, caller: _Key) -> Response:
     """Its runs stay. A declarative schedule is refused with 422."""

@@ -13,8 +13,9 @@ from triggerdev import errors
 from triggerdev._crash import crash_point
 from triggerdev._traces import TraceContext
 from triggerdev.engine.model import TriggerItem, TriggerResult
-from triggerdev.server import bodies, callers, context, documenting, payloads, problems, schemas
+from triggerdev.server import bodies, callers, context, documenting, payloads, problems
 from triggerdev.server.access import Allow, Caller
+from triggerdev.server.schemas import triggers as schemas
 
 router = APIRouter(tags=["tasks"])
 _Caller = Annotated[Caller, Depends(Allow("trigger:tasks", "write:tasks"))]

@@ -8,8 +8,10 @@ from starlette.responses import Response
 
 from triggerdev.engine.model import Variable
 from triggerdev.engine.variables import Variables
-from triggerdev.server import bodies, context, documenting, problems, schemas
+from triggerdev.server import bodies, context, documenting, problems
 from triggerdev.server.access import Allow, Caller
+from triggerdev.server.schemas import common
+from triggerdev.server.schemas import variables as schemas
 
 router = APIRouter(tags=["environment variables"])
 _Key = Annotated[Caller, Depends(Allow())]
@@ -50,7 +52,7 @@ async def list_variables(request: Request, project_ref: str, slug: str, caller: 
 @router.post(
     _BASE,
     summary="Set an environment variable",
-    **documenting.documented(schemas.SuccessAnswer, body=schemas.VariableBody, errors=_ERRORS),
+    **documenting.documented(common.SuccessAnswer, body=schemas.VariableBody, errors=_ERRORS),
 )
 async def create(request: Request, project_ref: str, slug: str, caller: _Key) -> Response:
     """One that exists is replaced."""
@@ -63,7 +65,7 @@ async def create(request: Request, project_ref: str, slug: str, caller: _Key) ->
 @router.post(
     _BASE + "/import",
     summary="Set many environment variables",
-    **documenting.documented(schemas.SuccessAnswer, body=schemas.VariablesBody, errors=_ERRORS),
+    **documenting.documented(common.SuccessAnswer, body=schemas.VariablesBody, errors=_ERRORS),
 )
 async def import_many(request: Request, project_ref: str, slug: str, caller: _Key) -> Response:
     """Those that exist stay as they are, unless `override` is true. All or, if one is wrong, none."""
@@ -84,7 +86,7 @@ async def retrieve(request: Request, project_ref: str, slug: str, name: str, cal
 @router.put(
     _ONE,
     summary="Change an environment variable",
-    **documenting.documented(schemas.SuccessAnswer, body=schemas.VariableUpdateBody, errors=_ERRORS),
+    **documenting.documented(common.SuccessAnswer, body=schemas.VariableUpdateBody, errors=_ERRORS),
 )
 async def update(request: Request, project_ref: str, slug: str, name: str, caller: _Key) -> Response:
     """Whether it is secret stays."""
@@ -94,9 +96,7 @@ async def update(request: Request, project_ref: str, slug: str, name: str, calle
     return bodies.answer({"success": True})
 
 
-@router.delete(
-    _ONE, summary="Delete an environment variable", **documenting.documented(schemas.SuccessAnswer)
-)
+@router.delete(_ONE, summary="Delete an environment variable", **documenting.documented(common.SuccessAnswer))
 async def delete(request: Request, project_ref: str, slug: str, name: str, caller: _Key) -> Response:
     """It is gone for versions that are loaded from now on."""
     await _variables(request, project_ref, slug).delete(name)

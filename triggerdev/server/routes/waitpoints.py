@@ -9,8 +9,10 @@ from starlette.responses import Response
 
 from triggerdev import _durations, _json
 from triggerdev._crash import crash_point
-from triggerdev.server import bodies, context, documenting, listing, present, problems, schemas
+from triggerdev.server import bodies, context, documenting, listing, present, problems
 from triggerdev.server.access import Allow, Caller
+from triggerdev.server.schemas import common
+from triggerdev.server.schemas import waitpoints as schemas
 from triggerdev.server.tokens import DAY_S
 
 router = APIRouter(tags=["waitpoint tokens"])
@@ -91,7 +93,7 @@ async def retrieve(request: Request, token_id: str, caller: _Reads) -> Response:
     _BASE + "/{token_id}/complete",
     summary="Complete a token",
     **documenting.documented(
-        schemas.SuccessAnswer, body=schemas.CompleteBody, errors=(400, 401, 403, 404, 413)
+        common.SuccessAnswer, body=schemas.CompleteBody, errors=(400, 401, 403, 404, 413)
     ),
 )
 async def complete(request: Request, token_id: str, caller: _Writes) -> Response:
@@ -107,7 +109,7 @@ async def complete(request: Request, token_id: str, caller: _Writes) -> Response
 @router.post(
     _BASE + "/{token_id}/callback/{seal}",
     summary="Complete a token by its URL",
-    **documenting.documented(schemas.SuccessAnswer, errors=(401, 404, 413)),
+    **documenting.documented(common.SuccessAnswer, errors=(401, 404, 413)),
 )
 async def callback(request: Request, token_id: str, seal: str) -> Response:
     """For webhooks: no key, the URL is the secret. The JSON body is the output, `{}` if it is none."""

@@ -1,0 +1,1 @@
+"""Bodies and answers as pydantic models: for the OpenAPI page, and to validate bodies that are not hot."""
