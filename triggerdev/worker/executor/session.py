@@ -1,6 +1,5 @@
 """One attempt of a run inside its process: operations, replay, metadata, log lines."""
 
-import threading
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -8,23 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 from triggerdev import errors, protocol
 from triggerdev._crash import crash_point
-from triggerdev.protocol import LogLine, Message, OpRecord, RunStart
-from triggerdev.sdk import context, serialise
+from triggerdev.protocol import Message, OpRecord, RunStart
+from triggerdev.sdk import context
 from triggerdev.sdk.context import Context
-from triggerdev.sdk.logger import LEVELS
 from triggerdev.sdk.session import MetadataScope, RunSession
 from triggerdev.sdk.spans import Span
-from triggerdev.worker.executor import failures, metadata, step_errors
+from triggerdev.worker.executor import failures, metadata
 from triggerdev.worker.executor.binding import Bound
-from triggerdev.worker.executor.capture import LineBuffer, LogSink, now_ms
+from triggerdev.worker.executor.capture import LogSink
 from triggerdev.worker.executor.compute import ComputeClock
 from triggerdev.worker.executor.confinement import Confinement
-from triggerdev.worker.executor.course import is_failure
+from triggerdev.worker.executor.lines import RunLines
 from triggerdev.worker.executor.manifest import relative_file
 from triggerdev.worker.executor.own_metadata import OwnMetadata
 from triggerdev.worker.executor.project import Channel, Project
-from triggerdev.worker.executor.record import MAIN, Node, Record, inside, is_branch
+from triggerdev.worker.executor.record import MAIN, Node, Record, is_branch
 from triggerdev.worker.executor.spans import TRIGGERS, SpanBook
+from triggerdev.worker.executor.steps import Steps
 
 if TYPE_CHECKING:
     from triggerdev.worker.executor.attempt import Attempt
@@ -74,11 +73,12 @@ class AttemptSession(RunSession):
         self._channel = channel
         self._sink = sink
         self._context: Context | None = None
-        self._own = OwnMetadata(self.record)
+        self.own = OwnMetadata(self.record)
         self._changes = metadata.Changes()
-        self._lines: dict[tuple[str, int], LineBuffer] = {}
         self.clock = ComputeClock(start.get("usage_ms") or 0)
         self.spans = SpanBook(self, self.start)
+        self._lines = RunLines(self, sink)
+        self._steps = Steps(self)
 
     # -- what subclasses provide
 
@@ -122,16 +122,16 @@ class AttemptSession(RunSession):
 
     async def operate(self, kind: str, target: str | None, args: dict[str, Any]) -> Any:
         node = self.operating_node()
-        self._refuse_if_over()
+        self.refuse_if_over()
         op_id = node.next_op()
         recorded = self.record.take(op_id)
         if recorded is None:
             self.record.go_live(node.path)
             self.send_changes()
         else:
-            self._compare(recorded, op_id, kind, target)
+            self.compare(recorded, op_id, kind, target)
         result = await self._in_span(node, op_id, kind, target, args, recorded)
-        if kind in protocol.WAITING_KINDS and self._own.is_used:
+        if kind in protocol.WAITING_KINDS and self.own.is_used:
             await self._refresh(f"{op_id}:r")
         return result
 
@@ -172,12 +172,12 @@ class AttemptSession(RunSession):
         crash_point("worker.replaying")
         if not recorded["done"]:
             return await self.perform(op_id, kind, target, None)
-        result = await self._again(recorded)
+        result = await self.again(recorded)
         if kind in protocol.WAITING_KINDS:
             await self._resume_elsewhere(node.path, op_id, kind, target)
         return result
 
-    async def _again(self, recorded: OpRecord) -> Any:
+    async def again(self, recorded: OpRecord) -> Any:
         """Give a recorded result when its turn has come. Raises what an operation was refused with."""
         await self.turn(recorded["op"])
         result: Any = recorded.get("result")
@@ -196,71 +196,7 @@ class AttemptSession(RunSession):
             await self.attempt.around_wait("on_resume", f"on_resume@{op_id.replace(':', '-')}", wait)
 
     async def step(self, name: str, function: Callable[[], Any]) -> Any:
-        node = self.operating_node()
-        self._refuse_if_over()
-        op_id = node.next_op()
-        step = inside(op_id)
-        recorded = self.record.take(op_id)
-        try:
-            if recorded is None:
-                self.record.enter_step(node.path, step.path)
-                kept = await self._do_step(op_id, name, step, function)
-            else:
-                self._compare(recorded, op_id, protocol.STEP, name)
-                kept = recorded.get("result") or {}
-                span = self.spans.operation(op_id, protocol.STEP, name, {}, recorded)
-                if span is not None:  # its end had not been told
-                    self.spans.finish(span, None, recorded)
-                if not is_failure(recorded) or self.record.is_entered(step.path):
-                    await self._again(recorded)
-                self._take_state(kept, op_id)
-                if "error" in kept:
-                    raise step_errors.rebuild(kept["error"])
-        finally:
-            self.record.leave_step(step.path)
-        return serialise.load(kept["output"], kept["output_type"])
-
-    async def _do_step(self, op_id: str, name: str, step: Node, function: Callable[[], Any]) -> Any:
-        before = self._own.touches, self._tags()
-        span = self.spans.operation(op_id, protocol.STEP, name, {}, None)
-        assert span is not None
-        try:
-            span.enter()
-            try:
-                with self.counting(step):
-                    value = await self.call_step(function)
-            finally:
-                span.leave()
-            crash_point("worker.step_done")
-            text = step_errors.result_text(name, value)
-        except Exception as error:
-            span.end(error)
-            self._keep_failure(op_id, name, error, *before)
-            raise
-        span.end()
-        self._refuse_if_over()  # a signal may have been swallowed in there
-        self.record.go_live(self.node().path)
-        self.send_changes()
-        args = {"output": text, "output_type": serialise.JSON, **self._new_state(*before)}
-        return await self.perform(op_id, protocol.STEP, name, args)
-
-    def _keep_failure(self, op_id: str, name: str, error: Exception, touches: int, tags: list[str]) -> None:
-        """Record how a step has failed: the task may catch that and go on."""
-        kept = step_errors.describe(error) if self.signal is None and self.divergence is None else None
-        if kept is not None:
-            self.record.go_live(self.node().path)
-            self.send_changes()
-            args = {"error": kept, **self._new_state(touches, tags)}
-            self.post(op_id, protocol.STEP, args, name)
-
-    def _new_state(self, touches: int, tags: list[str]) -> dict[str, Any]:
-        """Give what a step has changed of the run, since its replay will not."""
-        state: dict[str, Any] = {}
-        if touches != self._own.touches:
-            state["metadata"] = self._own.snapshot()
-        if self._tags() != tags:
-            state["tags"] = self._tags()
-        return state
+        return await self._steps.do(name, function)
 
     async def call_step(self, function: Callable[[], Any]) -> Any:
         """Call a step's function and wait for its result."""
@@ -268,13 +204,7 @@ class AttemptSession(RunSession):
         return await value if hasattr(value, "__await__") else value
 
     def log(self, level: str, message: str, data: dict[str, Any] | None) -> None:
-        limit = LEVELS.get(self.project.settings.get("log_level") or "info", 3)
-        if LEVELS.get(level, 3) > limit or self.is_silent():
-            return
-        line = self._line("log", message, level)
-        if data:
-            line["data"] = data
-        self._say(line)
+        self._lines.log(level, message, data)
 
     def begin_span(self, span: Span) -> None:
         self.spans.begin(span)
@@ -291,12 +221,12 @@ class AttemptSession(RunSession):
 
     def change_metadata(self, scope: MetadataScope, change: dict[str, Any]) -> None:
         node = self.node()
-        self._refuse_if_over()
+        self.refuse_if_over()
         node.changes += 1
         place = self.record.place_of_change(node)
         if scope == "run" or not self.start.get("parent_id"):  # then parent and root are the run itself
             self._own_metadata()
-            self._own.apply(change, self._own.moment(place))
+            self.own.apply(change, self.own.moment(place))
         if place is None:
             self._changes.add(node.path, node.changes, scope, change)
             self.changes_waiting()
@@ -306,24 +236,24 @@ class AttemptSession(RunSession):
 
     async def flush_metadata(self) -> None:
         self.operating_node()
-        self._refuse_if_over()
+        self.refuse_if_over()
         node = self.node()
         flushed = self.record.take(f"{node.path}:m{node.changes}")
         if flushed is not None:
-            await self._again(flushed)
+            await self.again(flushed)
         for op_id, args in self._take_changes():
             await self.perform(op_id, protocol.METADATA, None, args)
 
     async def refresh_metadata(self) -> None:
         await self.flush_metadata()
         node = self.node()
-        now = self._own.ask()
+        now = self.own.ask()
         try:
             result = await self.operate(protocol.METADATA, None, {})
         finally:
-            self._own.forgo()
+            self.own.forgo()
         place = self.record.place(node.last_op())
-        self._own.show(result["metadata"], now if place is None else place)
+        self.own.show(result["metadata"], now if place is None else place)
 
     @property
     def cost_before(self) -> float:
@@ -352,7 +282,7 @@ class AttemptSession(RunSession):
 
     def take_latest(self, message: Message) -> None:
         """Take the metadata that comes with a result; a copy that is in use is refreshed by an operation."""
-        if not self._own.is_used and "metadata" in message:
+        if not self.own.is_used and "metadata" in message:
             self.start["metadata"] = message["metadata"]
 
     @abstractmethod
@@ -361,7 +291,7 @@ class AttemptSession(RunSession):
 
     def send_changes(self) -> None:
         """Send buffered metadata changes; later messages of the run are handled after them."""
-        if not self._changes and self._own.unrecorded is None:
+        if not self._changes and self.own.unrecorded is None:
             return
         for op_id, args in self._take_changes():
             self.post(op_id, protocol.METADATA, args)
@@ -388,20 +318,11 @@ class AttemptSession(RunSession):
 
     def write(self, stream: str, text: str) -> None:
         """Take text that user code wrote to stdout or stderr."""
-        source = (stream, threading.get_ident())  # what threads print at once must not get mixed up
-        buffer = self._lines.get(source)
-        if buffer is None:
-            buffer = self._lines[source] = LineBuffer()
-        lines = buffer.feed(text)
-        if lines and not self.is_silent():
-            for line in lines:
-                self._say(self._line(stream, line))
+        self._lines.write(stream, text)
 
     def finish_lines(self) -> None:
         """Send the last, unfinished lines and all that has gathered."""
-        for (stream, _), buffer in list(self._lines.items()):
-            for line in buffer.finish():
-                self._say(self._line(stream, line))
+        self._lines.finish()
         self._sink.flush()
 
     def values(self, function: Bound, given: dict[str, Any]) -> dict[str, Any]:
@@ -431,9 +352,9 @@ class AttemptSession(RunSession):
         self._sink.flush()
         self._channel.send(message)
 
-    # -- inside
+    # -- for its parts, and inside
 
-    def _refuse_if_over(self) -> None:
+    def refuse_if_over(self) -> None:
         if self.is_cancelled and self.node().path.startswith(_ON_CANCEL):
             raise errors.ContextError(
                 f"Run {self.id} is cancelled: on_cancel hooks cannot do durable operations (waits, triggers,"
@@ -446,7 +367,7 @@ class AttemptSession(RunSession):
         if self.ended:
             raise errors.ContextError(f"Run {self.id} has ended; a background task of it cannot go on.")
 
-    def _compare(self, recorded: OpRecord, op_id: str, kind: str, target: str | None) -> None:
+    def compare(self, recorded: OpRecord, op_id: str, kind: str, target: str | None) -> None:
         if (recorded["kind"], recorded["target"]) == (kind, target):
             return
         now, before = _name(kind, target), _name(recorded["kind"], recorded["target"])
@@ -463,43 +384,31 @@ class AttemptSession(RunSession):
         recorded = self.record.take(op_id)
         if recorded is None:
             self.send_changes()
-        now = self._own.ask()
+        now = self.own.ask()
         try:
             if recorded is None:
                 result = await self.perform(op_id, protocol.METADATA, None, {})
             else:
-                result = await self._again(recorded)
+                result = await self.again(recorded)
         finally:
-            self._own.forgo()
+            self.own.forgo()
         place = self.record.place(op_id)
-        self._own.show(result["metadata"], now if place is None else place)
+        self.own.show(result["metadata"], now if place is None else place)
 
     def _own_metadata(self) -> dict[str, Any]:
-        return self._own.current(self.start.get("metadata"))
+        return self.own.current(self.start.get("metadata"))
 
-    def _take_state(self, kept: dict[str, Any], op_id: str) -> None:
-        """Show what a recorded step has changed of the run."""
-        if "metadata" in kept:
-            self._own.show(kept["metadata"], self._own.moment(self.record.place(op_id)))
-        if "tags" in kept:
-            self.context.run.tags[:] = kept["tags"]
-
-    def _tags(self) -> list[str]:
+    def tags(self) -> list[str]:
         return list(self.start.get("tags") or ()) if self._context is None else list(self._context.run.tags)
 
     def _take_changes(self) -> list[tuple[str, dict[str, Any]]]:
         """Give the operations that send what has gathered, the first with the metadata seen first."""
         taken = self._changes.take()
-        first, self._own.unrecorded = self._own.unrecorded, None
+        first, self.own.unrecorded = self.own.unrecorded, None
         if first is not None:
             taken = taken or [(f"{MAIN}:m0", {})]
             taken[0][1]["base"] = first
         return taken
-
-    def _say(self, line: LogLine) -> None:
-        self._sink.add(line)
-        if self.spans.mirror is not None:
-            self.spans.mirror.line(line, self.spans)
 
     def is_silent(self) -> bool:
         """Say whether what the code says now has been heard before: it is being replayed."""
@@ -507,21 +416,6 @@ class AttemptSession(RunSession):
         if path.startswith(_BEFORE_MAIN):
             path = MAIN  # these run again with the main branch, so their lines were heard as well
         return self.record.is_replaying(path)
-
-    def _line(self, stream: Any, message: str, level: str | None = None) -> LogLine:
-        line: LogLine = {
-            "run": self.id,
-            "attempt": self.start["attempt"],
-            "at": now_ms() if self.project.clock is None else self.project.clock() // 1_000_000,
-            "stream": stream,
-            "message": message,
-        }
-        if level is not None:
-            line["level"] = level
-        span = self.spans.line_span()
-        if span is not None:
-            line["span"] = span
-        return line
 
 
 def _name(kind: str, target: str | None) -> str:
