@@ -41,6 +41,7 @@ TriggerError                         base: what happened, where, and what to do 
     ├── InvalidOptionError           an option's value (delay, ttl, tags, ...)
     ├── NoSuchVariableError          no environment variable of this name
     ├── MissingBodyError             a stored payload or output that is gone
+    ├── StoppedError                 the engine has stopped: HTTP 503
     └── StaleLeaseError              a write of an attempt that no longer holds its lease
 
 RunSignal                            BaseException: ends user code from inside; no `except Exception` eats it
@@ -287,6 +288,13 @@ class MissingBodyError(EngineError):
 
 class StaleLeaseError(EngineError):
     """A write of an attempt that no longer holds its lease."""
+
+
+class StoppedError(EngineError):
+    """The engine has stopped: nothing is committed or read any more."""
+
+    def __init__(self) -> None:
+        super().__init__("The engine has stopped.")
 
 
 class RunSignal(BaseException):

@@ -1,5 +1,6 @@
 """Hosts, browsers, and what nobody has foreseen."""
 
+import asyncio
 import logging
 from pathlib import Path
 from typing import Any, cast
@@ -7,13 +8,15 @@ from typing import Any, cast
 import httpx
 import pytest
 from fastapi import FastAPI
+from starlette.types import Message
 
 from tests.server.conftest import KEY
 from triggerdev import errors
 from triggerdev.engine.engine import Engine
 from triggerdev.engine.model import Environment
 from triggerdev.server.app import create_app
-from triggerdev.server.gate import host_name
+from triggerdev.server.context import Api
+from triggerdev.server.gate import Gate, host_name
 from triggerdev.server.settings import ServerSettings
 
 PATH = "/api/v1/tasks/process-data/trigger"
@@ -74,6 +77,50 @@ async def test_a_database_that_is_away_is_503_and_is_not_named(tmp_path: Path) -
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
     assert "cannot be reached" in answer.json()["error"]
     assert "db.internal" not in answer.text
+
+
+async def test_an_engine_that_has_stopped_is_503_and_no_news_for_the_log(
+    engine: Engine, app: FastAPI, client: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    await engine.stop()
+    asked = await client.get("/api/v3/runs/run_1")
+    triggered = await client.post(PATH, json={"payload": 1})
+    for answer in (asked, triggered):
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        assert answer.json() == {"error": "The server is stopping. Try again."}
+    assert caplog.records == []
+
+
+async def test_while_the_server_stops_connections_are_closed_with_their_next_answer(
+    api: Api, client: httpx.AsyncClient
+) -> None:
+    assert "connection" not in (await client.get("/api/v1/tasks")).headers
+    api.release()
+    assert (await client.get("/api/v1/tasks")).headers["connection"] == "close"
+
+
+async def test_requests_that_are_given_up_are_told_to_try_again() -> None:
+    told: list[Message] = []
+    begun = asyncio.Event()
+
+    async def endless(*_: object) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    async def send(message: Message) -> None:
+        told.append(message)
+
+    async def receive() -> Message:
+        raise AssertionError("nobody reads the body")
+
+    gate = Gate(endless, None, is_stopping=lambda: True)
+    scope = {"type": "http", "method": "GET", "headers": [(b"host", b"localhost")]}
+    request = asyncio.create_task(gate(scope, receive, send))
+    await begun.wait()
+    request.cancel()
+    await request
+    assert told[0]["status"] == 503
+    assert (b"retry-after", b"1") in told[0]["headers"]
 
 
 async def test_the_unforeseen_is_500_without_details_and_is_logged(

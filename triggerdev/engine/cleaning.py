@@ -6,10 +6,10 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from triggerdev import errors
 from triggerdev.engine.clock import Clock, steady_ns
 from triggerdev.engine.commands import retention
 from triggerdev.engine.commands.retention import Position, Retention
-from triggerdev.engine.committer import StoppedError
 from triggerdev.engine.context import Context
 
 _log = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ class Cleaner:
         try:
             await self.clean()
             await self._sweep_bodies()
-        except StoppedError:
+        except errors.StoppedError:
             raise
         except Exception as error:
             if not self._failing:

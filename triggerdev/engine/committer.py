@@ -20,10 +20,6 @@ _MAX_GROUP = 256
 _LOOK_SECONDS = 1.0
 
 
-class StoppedError(errors.EngineError):
-    """The engine has stopped: nothing is committed any more."""
-
-
 Command = Callable[[Context], Any]
 
 
@@ -77,7 +73,7 @@ class Committer:
         job = _Job(command, self._loop.create_future())
         with self._ready:
             if self._stopping:
-                job.future.set_exception(StoppedError("The engine has stopped."))
+                job.future.set_exception(errors.StoppedError())
                 return job.future
             self._jobs.append(job)
             self._ready.notify()

@@ -10,7 +10,7 @@ from triggerdev import errors
 from triggerdev.engine import messages
 from triggerdev.engine.bodies import Bodies
 from triggerdev.engine.commands import attempts, timers
-from triggerdev.engine.committer import Command, Committer, StoppedError
+from triggerdev.engine.committer import Command, Committer
 from triggerdev.engine.context import Context
 from triggerdev.engine.leases import Leases
 from triggerdev.engine.outbox import Outbox
@@ -75,7 +75,7 @@ class Session:
     async def _commit(self, frame: list[Message]) -> None:
         try:
             await self._submit(frame)
-        except StoppedError:
+        except errors.StoppedError:
             _log.debug("%d messages came after the engine had stopped", len(frame))
         except Exception as error:
             if len(frame) == 1:
@@ -177,7 +177,7 @@ class Dispatcher:
             if error is None:
                 session.is_ready = True
                 self.pump()
-            elif not isinstance(error, StoppedError):
+            elif not isinstance(error, errors.StoppedError):
                 _log.warning("worker %s has to wait: %s", session.worker, error)
                 again = functools.partial(self._prepare, session)
                 asyncio.get_running_loop().call_later(_RETRY_SECONDS, again)

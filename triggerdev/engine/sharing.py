@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any, cast
 
+from triggerdev import errors
 from triggerdev.engine.commands import timers
-from triggerdev.engine.committer import StoppedError
 from triggerdev.engine.context import Context, Effects
 from triggerdev.engine.leases import Leases
 from triggerdev.engine.store.protocol import Tx
@@ -167,5 +167,5 @@ def take_over(ctx: Context, worker: str, lease_ms: int) -> None:
 
 def _log_failure(future: "asyncio.Future[Any]") -> None:
     error = None if future.cancelled() else future.exception()
-    if error is not None and not isinstance(error, StoppedError):
+    if error is not None and not isinstance(error, errors.StoppedError):
         _log.warning("messages from other servers cannot be read: %s", error)

@@ -5,6 +5,7 @@ import concurrent.futures
 from collections.abc import Callable
 from typing import TypeVar
 
+from triggerdev import errors
 from triggerdev.engine.committer import Committer
 from triggerdev.engine.context import Context
 from triggerdev.engine.store.protocol import Store, Tx
@@ -27,6 +28,7 @@ class Shell:
         self._committer = committer
         self._context = context
         self._pump = pump
+        self._is_closed = False
         self._readers = concurrent.futures.ThreadPoolExecutor(1, "triggerdev-read")
 
     async def do(self, command: Callable[[Context], T]) -> T:
@@ -42,11 +44,14 @@ class Shell:
         return result
 
     async def read(self, query: Callable[[Context], T]) -> T:
-        """Carry out a query in a thread of its own."""
+        """Carry out a query in a thread of its own. Raises StoppedError after `close`."""
+        if self._is_closed:
+            raise errors.StoppedError
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read_now, query)
 
     def close(self) -> None:
         """Wait for the last query."""
+        self._is_closed = True
         self._readers.shutdown()
 
     def _read_now(self, query: Callable[[Context], T]) -> T:

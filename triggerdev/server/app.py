@@ -89,7 +89,7 @@ def create_app(engine: "Engine", *, secret_key: str, settings: ServerSettings) -
     app.add_exception_handler(HTTPException, _http_problem)
     app.add_exception_handler(RequestValidationError, _bad_parameters)
     app.add_exception_handler(errors.TriggerError, _engine_problem)
-    app.add_middleware(Gate, hosts=hosts)
+    app.add_middleware(Gate, hosts=hosts, is_stopping=app.state.api.is_stopping)
     return app
 
 
@@ -119,7 +119,7 @@ async def _engine_problem(request: Request, error: Exception) -> Response:
     if isinstance(error, errors.NoSuchRunError):
         path = request.url.path
         message = next((text for prefix, text in _NOT_FOUND if path.startswith(prefix)), message)
-    if problem.status_code >= 500:
+    if problem.status_code >= 500 and not isinstance(error, errors.StoppedError):
         _log.error("%s %s: %s", request.method, route_of(request.scope), error)
     headers = dict(problem.headers) if problem.headers else None
     return bodies.answer({"error": message}, problem.status_code, headers)

@@ -1,12 +1,16 @@
 """The outermost layer: which hosts are served, browsers' cross-origin rules, and what nobody has foreseen."""
 
+import asyncio
 import ipaddress
 import logging
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from triggerdev import _json
+from triggerdev.server import problems
 
 _log = logging.getLogger("triggerdev.server")
 
@@ -27,17 +31,21 @@ class Gate:
     """ASGI middleware around everything.
 
     A request whose Host header is neither an IP address nor an allowed name is refused, because a page of a
-    stranger could point its own name at this machine (DNS rebinding).
+    stranger could point its own name at this machine (DNS rebinding). While the server stops, connections are
+    closed with their next answer, and requests that it gives up are told to try again.
     """
 
-    def __init__(self, app: ASGIApp, hosts: set[str] | None) -> None:
+    def __init__(self, app: ASGIApp, hosts: set[str] | None, is_stopping: Callable[[], bool]) -> None:
         self._app = app
         self._hosts = hosts
+        self._is_stopping = is_stopping
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if self._is_stopping():
+            send = _adding(send, [(b"connection", b"close")])
         host, origin, asked_headers = _interesting_headers(scope)
         if not self._is_allowed(host):
             await _refuse(send, 403, f"Host {host.decode('latin-1')!r} is not served here")
@@ -45,7 +53,7 @@ class Gate:
         if origin and scope["method"] == "OPTIONS":
             await _preflight(send, asked_headers)
             return
-        await self._serve(scope, receive, _with_cors(send) if origin else send)
+        await self._serve(scope, receive, _adding(send, _CORS) if origin else send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = False
@@ -59,6 +67,10 @@ class Gate:
             await self._app(scope, receive, watched)
         except ClientDisconnect:
             return
+        except asyncio.CancelledError:
+            if started or not self._is_stopping():
+                raise
+            await _refuse(send, 503, problems.STOPPING, problems.TRY_AGAIN)
         except Exception:
             _log.exception("%s %s failed", scope["method"], route_of(scope))
             if not started:
@@ -104,10 +116,12 @@ def _interesting_headers(scope: Scope) -> tuple[bytes, bytes, bytes]:
     return host, origin, asked
 
 
-def _with_cors(send: Send) -> Send:
+def _adding(send: Send, headers: Sequence[tuple[bytes, bytes]]) -> Send:
+    """Add headers to the answer."""
+
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
-            message["headers"] = [*message.get("headers", ()), *_CORS]
+            message["headers"] = [*message.get("headers", ()), *headers]
         await send(message)
 
     return sending
@@ -123,8 +137,11 @@ async def _preflight(send: Send, asked_headers: bytes) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-async def _refuse(send: Send, status: int, message: str) -> None:
+async def _refuse(
+    send: Send, status: int, message: str, more: Mapping[str, str] = MappingProxyType({})
+) -> None:
     body = _json.dump_bytes({"error": message})
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    named = {"content-type": "application/json", "content-length": str(len(body)), **more}
+    headers = [(name.encode(), value.encode()) for name, value in named.items()]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -7,7 +7,8 @@ from starlette.exceptions import HTTPException
 from triggerdev import errors
 
 NO_RETRY = {"x-should-retry": "false"}
-_TRY_AGAIN = {"retry-after": "1"}
+TRY_AGAIN = {"retry-after": "1"}
+STOPPING = "The server is stopping. Try again."
 _NO_DATABASE = "The database or object store cannot be reached at the moment. Nothing was written; try again."
 
 
@@ -64,7 +65,9 @@ def of_engine(error: Exception) -> Problem:
         case errors.StorageFullError():
             return Problem(507, str(error), headers=NO_RETRY)
         case errors.StorageUnavailableError():  # where it is concerns the log alone
-            return Problem(503, _NO_DATABASE, headers=_TRY_AGAIN)
+            return Problem(503, _NO_DATABASE, headers=TRY_AGAIN)
+        case errors.StoppedError():
+            return Problem(503, STOPPING, headers=TRY_AGAIN)
         case errors.EngineError() | errors.UsageError():
             return Problem(422, str(error))
         case _:
