@@ -34,7 +34,8 @@ class Feed:
     async def wait(self, timeout: float) -> None:
         """Wait until there is something to take, at most so many seconds."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._news.wait(), timeout)
+            async with asyncio.timeout(timeout):  # Python 3.11's wait_for may swallow a cancel
+                await self._news.wait()
 
 
 class Watch:
@@ -80,10 +81,12 @@ class Watch:
     async def wait(self, key: str, future: "asyncio.Future[None]", timeout: float) -> bool:
         """Wait for the change; False at the timeout."""
         try:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(future, timeout)
-                return True
+            async with asyncio.timeout(timeout):
+                await future
+        except TimeoutError:
             return False
+        else:
+            return True
         finally:
             self.disarm(key, future)
 
