@@ -396,10 +396,11 @@ SELECT least(
 INSERT INTO mail (worker, message) VALUES (%s, %s)
 
 -- name: take_mail
-WITH taken AS (
-  DELETE FROM mail WHERE id IN (
-    SELECT id FROM mail WHERE worker = ANY(%s::text[]) ORDER BY id LIMIT 1000 FOR UPDATE SKIP LOCKED
-  ) RETURNING id, worker, message
+-- Materialized: as a subquery it may be executed for each row, and would find others each time.
+WITH oldest AS MATERIALIZED (
+  SELECT id FROM mail WHERE worker = ANY(%s::text[]) ORDER BY id LIMIT 1000 FOR UPDATE SKIP LOCKED
+), taken AS (
+  DELETE FROM mail USING oldest WHERE mail.id = oldest.id RETURNING mail.id, worker, message
 )
 SELECT worker, message FROM taken ORDER BY id
 

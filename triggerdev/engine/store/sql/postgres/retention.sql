@@ -81,8 +81,10 @@ DELETE FROM idempotency_keys WHERE task = '' AND key IN (
   SELECT key FROM idempotency_keys WHERE task = '' AND expires_at <= %s ORDER BY expires_at, key LIMIT %s)
 
 -- name: delete_idle_lanes
-DELETE FROM lanes WHERE (queue, concurrency_key) IN (
+-- Materialized: as a subquery it may be executed for each row, and would find others each time.
+WITH idle AS MATERIALIZED (
   SELECT queue, concurrency_key FROM lanes WHERE served_at < %s ORDER BY served_at LIMIT %s FOR UPDATE SKIP LOCKED)
+DELETE FROM lanes USING idle WHERE lanes.queue = idle.queue AND lanes.concurrency_key = idle.concurrency_key
 
 -- name: stored_bodies
 -- Those among some keys that runs and tokens name.
