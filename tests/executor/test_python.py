@@ -78,6 +78,20 @@ async def test_the_program_is_a_part_of_the_runs_trace(registry: Registry) -> No
     assert told(engine)["python.run_inline()"]["parent"] == _traces.attempt_span("run_1", 1)
 
 
+async def test_a_run_that_is_cancelled_while_a_program_starts_ends_at_once(registry: Registry) -> None:
+    @task
+    async def work() -> None:
+        cancel = order("cancel", reason="cancelled")
+        asyncio.get_running_loop().call_soon(engine.executor.handle, cancel)
+        await asyncio.create_subprocess_exec(
+            "sleep", "1000", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        )
+
+    engine = AsyncEngine(registry)
+    engine.executor.grace_seconds = 1000
+    assert (await engine.run("work"))["outcome"] == "cancelled"
+
+
 async def test_a_cancelled_run_ends_its_program(registry: Registry, tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)

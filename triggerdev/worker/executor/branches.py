@@ -1,6 +1,7 @@
 """The asyncio tasks of a run: numbered as they are created, ended by signals, seen when all of them wait."""
 
 import asyncio
+import asyncio.base_subprocess
 import asyncio.locks
 import asyncio.queues
 import asyncio.taskgroups
@@ -113,7 +114,7 @@ def current_branch() -> Branch | None:
 def make_task(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
     """Make the asyncio tasks of a loop (its task factory): those that a run creates are branches of it."""
     session: Any = session_of(options.get("context"))
-    if session is None or session.ended:
+    if session is None or session.ended or _connects_pipes(coroutine):
         return asyncio.Task(coroutine, loop=loop, **options)
     parent = asyncio.current_task(loop)
     is_mine = isinstance(parent, Branch) and parent.session is session
@@ -122,6 +123,14 @@ def make_task(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -
     branch = Branch(coroutine, session=session, node=node, loop=loop, **options)
     session.adopt(branch)
     return branch
+
+
+def _connects_pipes(coroutine: Any) -> bool:
+    """Say whether a task is asyncio's own that connects a program's pipes, which takes a few turns.
+
+    If it heard the run's signal, nobody would notice the program's end: who waits for that would not end.
+    """
+    return _file(coroutine) == asyncio.base_subprocess.__file__
 
 
 def _is_counted(coroutine: Any, root: str) -> bool:
