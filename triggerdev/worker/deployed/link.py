@@ -1,6 +1,6 @@
 """What brings runs to the service: the seam for a connection to a server.
 
-The messages are those of `protocol.py`, as between an engine and a supervisor in one process.
+The messages are those of `protocol/`, as between an engine and a supervisor in one process.
 """
 
 from collections.abc import Callable, Mapping, Sequence
