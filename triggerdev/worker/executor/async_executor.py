@@ -167,13 +167,13 @@ class AsyncExecutor:
         """Deliver a result, unless it has crossed our `park`: then `resume` brings it, under a new token."""
         session = self._find(message)
         if session is not None and not session.parked:
-            session.take_latest(message)
+            session.run_metadata.take_latest(message)
             session.deliver(message["op"], message.get("result"))
 
     def _resume(self, message: Message) -> None:
         session = self._find(message, "old")
         if session is not None:
-            session.take_latest(message)
+            session.run_metadata.take_latest(message)
             session.resume(message["token"], message["ops"])
         else:  # the engine believes it here: it has to go on from its record
             self.channel.send({"t": "evicted", "run": message["run"], "token": message["token"]})

@@ -26,9 +26,10 @@ from triggerdev.worker.executor.branches import (
 from triggerdev.worker.executor.capture import now_ms
 from triggerdev.worker.executor.course import NOTHING, Course, has_place, is_flush
 from triggerdev.worker.executor.deadline import Deadline
+from triggerdev.worker.executor.operations import STALE, WAIT_TYPES, refusal
 from triggerdev.worker.executor.pacing import Pacing, PendingOp
 from triggerdev.worker.executor.record import MAIN, Node
-from triggerdev.worker.executor.session import STALE, WAIT_TYPES, AttemptSession, refusal
+from triggerdev.worker.executor.session import AttemptSession
 from triggerdev.worker.executor.timers import Timers
 
 if TYPE_CHECKING:
@@ -328,7 +329,7 @@ class AsyncSession(AttemptSession):
         self.parked = self.is_still = True
         crash_point("worker.parking")
         self._deadline.disarm()
-        self.send_changes()
+        self.run_metadata.send()
         self.clock.stop()
         message: Message = {
             "t": "park",
@@ -409,7 +410,7 @@ class AsyncSession(AttemptSession):
     def _flush_later(self) -> None:
         self._flush_timer = None
         if not self.ended and self.signal is None:
-            self.send_changes()
+            self.run_metadata.send()
 
     # -- ending
 
@@ -470,7 +471,7 @@ class AsyncSession(AttemptSession):
             if timer is not None:
                 timer.cancel()
         if self.signal is None:
-            self.send_last_changes()
+            self.run_metadata.send_last()
         self.ended = True
         for branch in list(self.branches):
             branch.cancel()

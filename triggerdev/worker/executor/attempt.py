@@ -166,7 +166,7 @@ class Attempt:
             return self.signalled(session.signal)
         if session.divergence is not None:
             return await self._failed(session.divergence)
-        session.warn_of_rest()
+        session.operations.warn_of_rest()
         if self._plan.hooks:
             await self._tolerant("on_success", output=output)
             await self._tolerant("on_complete", output=output, result={"ok": True, "data": output})

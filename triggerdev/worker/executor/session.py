@@ -1,42 +1,36 @@
-"""One attempt of a run inside its process: operations, replay, metadata, log lines."""
+"""One attempt of a run inside its process: its state, and the parts that do what its code asks for."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from triggerdev import errors, protocol
-from triggerdev._crash import crash_point
-from triggerdev.protocol import Message, OpRecord, RunStart
+from triggerdev import errors
+from triggerdev.protocol import Message, RunStart
 from triggerdev.sdk import context
 from triggerdev.sdk.context import Context
 from triggerdev.sdk.session import MetadataScope, RunSession
 from triggerdev.sdk.spans import Span
-from triggerdev.worker.executor import failures, metadata
+from triggerdev.worker.executor import failures
 from triggerdev.worker.executor.binding import Bound
 from triggerdev.worker.executor.capture import LogSink
 from triggerdev.worker.executor.compute import ComputeClock
 from triggerdev.worker.executor.confinement import Confinement
 from triggerdev.worker.executor.lines import RunLines
 from triggerdev.worker.executor.manifest import relative_file
+from triggerdev.worker.executor.operations import Operations
 from triggerdev.worker.executor.own_metadata import OwnMetadata
 from triggerdev.worker.executor.project import Channel, Project
-from triggerdev.worker.executor.record import MAIN, Node, Record, is_branch
-from triggerdev.worker.executor.spans import TRIGGERS, SpanBook
+from triggerdev.worker.executor.record import MAIN, Node, Record
+from triggerdev.worker.executor.run_metadata import RunMetadata
+from triggerdev.worker.executor.spans import SpanBook
 from triggerdev.worker.executor.steps import Steps
 
 if TYPE_CHECKING:
     from triggerdev.worker.executor.attempt import Attempt
 
-STALE = "stale"
 _ON_CANCEL = f"{MAIN}.on_cancel"
 _BEFORE_MAIN = (f"{MAIN}.init", f"{MAIN}.middleware")
-WAIT_TYPES = {
-    protocol.WAIT: "duration",
-    protocol.WAIT_TOKEN: "token",
-    protocol.TRIGGER_AND_WAIT: "task",
-    protocol.BATCH_TRIGGER_AND_WAIT: "batch",
-}
 SIGNALS: dict[str, type[errors.RunSignal]] = {
     "cancelled": errors.RunCancelled,
     "timed_out": errors.RunTimedOut,
@@ -55,6 +49,7 @@ class AttemptSession(RunSession):
     attempt: "Attempt"
     confinement: Confinement
     alone = True  # the only run that may be in this process
+    sending: AbstractContextManager[Any, None] = nullcontext()  # held while metadata are changed or sent
 
     def __init__(self, project: Project, channel: Channel, sink: LogSink, start: RunStart) -> None:
         self.project = project
@@ -74,7 +69,8 @@ class AttemptSession(RunSession):
         self._sink = sink
         self._context: Context | None = None
         self.own = OwnMetadata(self.record)
-        self._changes = metadata.Changes()
+        self.run_metadata = RunMetadata(self)
+        self.operations = Operations(self)
         self.clock = ComputeClock(start.get("usage_ms") or 0)
         self.spans = SpanBook(self, self.start)
         self._lines = RunLines(self, sink)
@@ -110,6 +106,9 @@ class AttemptSession(RunSession):
     async def call(self, function: Bound, values: dict[str, Any]) -> Any:
         """Call user code and wait for its result."""
 
+    async def turn(self, op_id: str) -> None:
+        """Wait until what came before a recorded result has happened in the replay, too."""
+
     # -- RunSession
 
     @property
@@ -121,79 +120,7 @@ class AttemptSession(RunSession):
         return self._context
 
     async def operate(self, kind: str, target: str | None, args: dict[str, Any]) -> Any:
-        node = self.operating_node()
-        self.refuse_if_over()
-        op_id = node.next_op()
-        recorded = self.record.take(op_id)
-        if recorded is None:
-            self.record.go_live(node.path)
-            self.send_changes()
-        else:
-            self.compare(recorded, op_id, kind, target)
-        result = await self._in_span(node, op_id, kind, target, args, recorded)
-        if kind in protocol.WAITING_KINDS and self.own.is_used:
-            await self._refresh(f"{op_id}:r")
-        return result
-
-    async def _in_span(
-        self,
-        node: Node,
-        op_id: str,
-        kind: str,
-        target: str | None,
-        args: dict[str, Any],
-        recorded: OpRecord | None,
-    ) -> Any:
-        """Do an operation, or repeat it, and tell of it as a span of the run."""
-        span = self.spans.operation(op_id, kind, target, args, recorded)
-        if span is None:
-            return await self._do(node, op_id, kind, target, args, recorded)
-        if kind in TRIGGERS:
-            args = {**args, "traceparent": self.spans.as_caller(span)}
-        try:
-            result = await self._do(node, op_id, kind, target, args, recorded)
-        except BaseException as error:
-            span.end(error)
-            raise
-        self.spans.finish(span, result, recorded)
-        return result
-
-    async def _do(
-        self,
-        node: Node,
-        op_id: str,
-        kind: str,
-        target: str | None,
-        args: dict[str, Any],
-        recorded: OpRecord | None,
-    ) -> Any:
-        if recorded is None:
-            return await self.perform(op_id, kind, target, args)
-        crash_point("worker.replaying")
-        if not recorded["done"]:
-            return await self.perform(op_id, kind, target, None)
-        result = await self.again(recorded)
-        if kind in protocol.WAITING_KINDS:
-            await self._resume_elsewhere(node.path, op_id, kind, target)
-        return result
-
-    async def again(self, recorded: OpRecord) -> Any:
-        """Give a recorded result when its turn has come. Raises what an operation was refused with."""
-        await self.turn(recorded["op"])
-        result: Any = recorded.get("result")
-        if protocol.is_refusal(result):
-            raise refusal(result)
-        return result
-
-    async def turn(self, op_id: str) -> None:
-        """Wait until what came before a recorded result has happened in the replay, too."""
-
-    async def _resume_elsewhere(self, path: str, op_id: str, kind: str, target: str | None) -> None:
-        """Call on_resume hooks if the branch's record ends with this wait: in another process it goes on."""
-        is_last = is_branch(path) and not self.record.is_replaying(path)
-        if is_last and self.attempt.has_hooks("on_resume"):
-            wait = {"type": WAIT_TYPES.get(kind, kind), "target": target}
-            await self.attempt.around_wait("on_resume", f"on_resume@{op_id.replace(':', '-')}", wait)
+        return await self.operations.do(kind, target, args)
 
     async def step(self, name: str, function: Callable[[], Any]) -> Any:
         return await self._steps.do(name, function)
@@ -220,40 +147,16 @@ class AttemptSession(RunSession):
         self._sink.note(self.spans, is_end)
 
     def change_metadata(self, scope: MetadataScope, change: dict[str, Any]) -> None:
-        node = self.node()
-        self.refuse_if_over()
-        node.changes += 1
-        place = self.record.place_of_change(node)
-        if scope == "run" or not self.start.get("parent_id"):  # then parent and root are the run itself
-            self._own_metadata()
-            self.own.apply(change, self.own.moment(place))
-        if place is None:
-            self._changes.add(node.path, node.changes, scope, change)
-            self.changes_waiting()
+        self.run_metadata.change(scope, change)
 
     def metadata(self) -> dict[str, Any]:
-        return self._own_metadata()
+        return self.run_metadata.current()
 
     async def flush_metadata(self) -> None:
-        self.operating_node()
-        self.refuse_if_over()
-        node = self.node()
-        flushed = self.record.take(f"{node.path}:m{node.changes}")
-        if flushed is not None:
-            await self.again(flushed)
-        for op_id, args in self._take_changes():
-            await self.perform(op_id, protocol.METADATA, None, args)
+        await self.run_metadata.flush()
 
     async def refresh_metadata(self) -> None:
-        await self.flush_metadata()
-        node = self.node()
-        now = self.own.ask()
-        try:
-            result = await self.operate(protocol.METADATA, None, {})
-        finally:
-            self.own.forgo()
-        place = self.record.place(node.last_op())
-        self.own.show(result["metadata"], now if place is None else place)
+        await self.run_metadata.refresh()
 
     @property
     def cost_before(self) -> float:
@@ -280,41 +183,9 @@ class AttemptSession(RunSession):
         limit = (self.start.get("max_duration_ms") or 0) / 1000
         return SIGNALS[reason](SIGNAL_TEXTS[reason].format(limit=limit))
 
-    def take_latest(self, message: Message) -> None:
-        """Take the metadata that comes with a result; a copy that is in use is refreshed by an operation."""
-        if not self.own.is_used and "metadata" in message:
-            self.start["metadata"] = message["metadata"]
-
     @abstractmethod
     def changes_waiting(self) -> None:
         """React to buffered metadata changes: have them sent in a second, with those that come until then."""
-
-    def send_changes(self) -> None:
-        """Send buffered metadata changes; later messages of the run are handled after them."""
-        if not self._changes and self.own.unrecorded is None:
-            return
-        for op_id, args in self._take_changes():
-            self.post(op_id, protocol.METADATA, args)
-
-    def send_last_changes(self) -> None:
-        """Send what has gathered before the end."""
-        if self._changes:
-            self.send_changes()
-
-    def warn_of_rest(self) -> None:
-        """Say that the function has ended before the end of its record: operations were taken out of it."""
-        left = self.record.left_in(MAIN)
-        if left:
-            self.record.go_live(MAIN)
-            first = left[0]
-            what = _name(first["kind"], first["target"])
-            version = self.start.get("version") or "unknown"
-            self.log(
-                "warn",
-                f"The replayed function (version {version}) has ended without {len(left)} of the operations "
-                f"that its record has; the first is {first['op']}, {what}. They were done and stay done.",
-                None,
-            )
 
     def write(self, stream: str, text: str) -> None:
         """Take text that user code wrote to stdout or stderr."""
@@ -367,48 +238,8 @@ class AttemptSession(RunSession):
         if self.ended:
             raise errors.ContextError(f"Run {self.id} has ended; a background task of it cannot go on.")
 
-    def compare(self, recorded: OpRecord, op_id: str, kind: str, target: str | None) -> None:
-        if (recorded["kind"], recorded["target"]) == (kind, target):
-            return
-        now, before = _name(kind, target), _name(recorded["kind"], recorded["target"])
-        version, line = self.start.get("version") or "unknown", self.user_line() or "an unknown line"
-        self.divergence = errors.NonDeterminismError(
-            f"Run {self.id} was replayed (version {version}) and did another operation than before: "
-            f"operation {op_id} at {line} is {now}, its record says {before}. The order of waits and "
-            "triggers must not depend on time, randomness or edited code; `runs.replay` starts the run anew."
-        )
-        raise self.divergence
-
-    async def _refresh(self, op_id: str) -> None:
-        """Show what children have written during a wait."""
-        recorded = self.record.take(op_id)
-        if recorded is None:
-            self.send_changes()
-        now = self.own.ask()
-        try:
-            if recorded is None:
-                result = await self.perform(op_id, protocol.METADATA, None, {})
-            else:
-                result = await self.again(recorded)
-        finally:
-            self.own.forgo()
-        place = self.record.place(op_id)
-        self.own.show(result["metadata"], now if place is None else place)
-
-    def _own_metadata(self) -> dict[str, Any]:
-        return self.own.current(self.start.get("metadata"))
-
     def tags(self) -> list[str]:
         return list(self.start.get("tags") or ()) if self._context is None else list(self._context.run.tags)
-
-    def _take_changes(self) -> list[tuple[str, dict[str, Any]]]:
-        """Give the operations that send what has gathered, the first with the metadata seen first."""
-        taken = self._changes.take()
-        first, self.own.unrecorded = self.own.unrecorded, None
-        if first is not None:
-            taken = taken or [(f"{MAIN}:m0", {})]
-            taken[0][1]["base"] = first
-        return taken
 
     def is_silent(self) -> bool:
         """Say whether what the code says now has been heard before: it is being replayed."""
@@ -416,20 +247,6 @@ class AttemptSession(RunSession):
         if path.startswith(_BEFORE_MAIN):
             path = MAIN  # these run again with the main branch, so their lines were heard as well
         return self.record.is_replaying(path)
-
-
-def _name(kind: str, target: str | None) -> str:
-    return f"{kind} {target!r}" if target else kind
-
-
-def refusal(message: Message) -> Exception:
-    """Make the exception of an operation that the engine refused, of the class that it names."""
-    kind = getattr(errors, str(message.get("error_kind")), None)
-    if not (isinstance(kind, type) and issubclass(kind, errors.TriggerError)):
-        kind = errors.EngineError
-    error: Exception = kind.__new__(kind)
-    Exception.__init__(error, message["error"])
-    return error
 
 
 def cannot_start(start: RunStart, error: Exception, root: str) -> Message:

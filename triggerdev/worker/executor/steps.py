@@ -33,13 +33,13 @@ class Steps:
                 session.record.enter_step(node.path, step.path)
                 kept = await self._do_now(op_id, name, step, function)
             else:
-                session.compare(recorded, op_id, protocol.STEP, name)
+                session.operations.compare(recorded, op_id, protocol.STEP, name)
                 kept = recorded.get("result") or {}
                 span = session.spans.operation(op_id, protocol.STEP, name, {}, recorded)
                 if span is not None:  # its end had not been told
                     session.spans.finish(span, None, recorded)
                 if not is_failure(recorded) or session.record.is_entered(step.path):
-                    await session.again(recorded)
+                    await session.operations.again(recorded)
                 self._take_state(kept, op_id)
                 if "error" in kept:
                     raise step_errors.rebuild(kept["error"])
@@ -68,7 +68,7 @@ class Steps:
         span.end()
         session.refuse_if_over()  # a signal may have been swallowed in there
         session.record.go_live(session.node().path)
-        session.send_changes()
+        session.run_metadata.send()
         args = {"output": text, "output_type": serialise.JSON, **self._new_state(*before)}
         return await session.perform(op_id, protocol.STEP, name, args)
 
@@ -78,7 +78,7 @@ class Steps:
         kept = step_errors.describe(error) if session.signal is None and session.divergence is None else None
         if kept is not None:
             session.record.go_live(session.node().path)
-            session.send_changes()
+            session.run_metadata.send()
             args = {"error": kept, **self._new_state(touches, tags)}
             session.post(op_id, protocol.STEP, args, name)
 

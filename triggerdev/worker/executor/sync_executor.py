@@ -64,7 +64,7 @@ class SyncExecutor:
         if outcome["outcome"] == "cancelled":
             drive(session.attempt.cancelled("cancelled"))
         if session.signal is None:
-            session.send_last_changes()
+            session.run_metadata.send_last()
         session.ended = True
         session.clock.stop()
         session.close()

@@ -16,8 +16,9 @@ from triggerdev.sdk.session import MetadataScope
 from triggerdev.sdk.spans import Span
 from triggerdev.worker.executor.attempt import Attempt
 from triggerdev.worker.executor.binding import Bound
+from triggerdev.worker.executor.operations import STALE, WAIT_TYPES, refusal
 from triggerdev.worker.executor.record import Node
-from triggerdev.worker.executor.session import STALE, WAIT_TYPES, AttemptSession, refusal
+from triggerdev.worker.executor.session import AttemptSession
 
 if TYPE_CHECKING:
     from triggerdev.worker.executor.project import Plan
@@ -41,7 +42,7 @@ class SyncSession(AttemptSession):
         self._is_receiving = False
         self._interruption: errors.RunSignal | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._sending = threading.RLock()  # changes of metadata are sent by this thread or by a timer's
+        self.sending = threading.RLock()  # changes of metadata are sent by this thread or by a timer's
         self._flush_timer: threading.Timer | None = None
 
     def node(self) -> Node:
@@ -145,16 +146,8 @@ class SyncSession(AttemptSession):
             super().end_span(span, error)
 
     def change_metadata(self, scope: MetadataScope, change: dict[str, Any]) -> None:
-        with self._framework(), self._sending:
+        with self._framework():
             super().change_metadata(scope, change)
-
-    def send_changes(self) -> None:
-        with self._sending:
-            super().send_changes()
-
-    def _take_changes(self) -> list[tuple[str, dict[str, Any]]]:
-        with self._sending:  # not before a timer's thread has sent what it has taken
-            return super()._take_changes()
 
     def changes_waiting(self) -> None:
         """Have a thread send what has gathered in a while: this one may compute for hours."""
@@ -164,10 +157,10 @@ class SyncSession(AttemptSession):
             self._flush_timer.start()
 
     def _flush_later(self) -> None:
-        with self._sending, contextlib.suppress(OSError):  # the other side is gone: the process ends, too
+        with self.sending, contextlib.suppress(OSError):  # the other side is gone: the process ends, too
             self._flush_timer = None
             if not self.ended and self.signal is None:
-                self.send_changes()
+                self.run_metadata.send()
 
     def write(self, stream: str, text: str) -> None:
         with self._framework():
@@ -232,7 +225,7 @@ class SyncSession(AttemptSession):
 
     def close(self) -> None:
         """Close the loop that async hooks ran on, and send no more changes."""
-        with self._sending:
+        with self.sending:
             if self._flush_timer is not None:
                 self._flush_timer.cancel()
         if self._loop is not None:
@@ -269,7 +262,7 @@ class SyncSession(AttemptSession):
         place = op_id.replace(":", "-")
         await self.attempt.around_wait("on_wait", f"on_wait@{place}", wait)
         while True:
-            self.send_changes()
+            self.run_metadata.send()
             self.clock.stop()
             usage = round(self.clock.total_ms)
             crash_point("worker.parking")
@@ -295,7 +288,7 @@ class SyncSession(AttemptSession):
             if is_ours and message["old"] == self.token:
                 crash_point("worker.resumed")
                 self.token = message["token"]
-                self.take_latest(message)
+                self.run_metadata.take_latest(message)
                 return {op["op"]: op.get("result") for op in message["ops"] if op["done"]}
 
     def _receive(self) -> Message:
