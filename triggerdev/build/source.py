@@ -24,7 +24,7 @@ INIT_REQUIREMENTS = ("dumb-init>=1.2.5",)
 """The first process of a container, a static program that comes as a wheel."""
 
 _PACKAGE = Path(__file__).resolve().parent.parent
-_RUNTIME_PARTS = ("*.py", "py.typed", "sdk/**/*.py", "worker/**/*.py")
+_RUNTIME_PARTS = ("*.py", "py.typed", "sdk/**/*.py", "protocol/*.py", "worker/**/*.py")
 
 
 def collect_source(
