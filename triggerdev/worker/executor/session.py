@@ -226,6 +226,7 @@ class AttemptSession(RunSession):
     # -- for its parts, and inside
 
     def refuse_if_over(self) -> None:
+        """Raise what ends the run, if anything does: its code does no more operations then."""
         if self.is_cancelled and self.node().path.startswith(_ON_CANCEL):
             raise errors.ContextError(
                 f"Run {self.id} is cancelled: on_cancel hooks cannot do durable operations (waits, triggers,"
@@ -239,6 +240,7 @@ class AttemptSession(RunSession):
             raise errors.ContextError(f"Run {self.id} has ended; a background task of it cannot go on.")
 
     def tags(self) -> list[str]:
+        """Give the tags as the run sees them."""
         return list(self.start.get("tags") or ()) if self._context is None else list(self._context.run.tags)
 
     def is_silent(self) -> bool:
