@@ -118,7 +118,7 @@ async def test_the_limit_of_all_holds_over_all_servers(database: PostgresBackend
     for kit, name in zip(pair, ("wa", "wb"), strict=True):
         kit.worker_name, kit.room, kit.concurrency_limit = name, 0, 4
         await kit.open()
-        BusyWorker(kit.engine, f"busy-{name}", ledger, room=10, turns=20)
+        BusyWorker(kit.engine, f"busy-{name}", ledger, room=10, turns=100)
     runs = await asyncio.gather(*(kit.trigger(concurrencyKey=f"k{n % 7}") for n in range(60) for kit in pair))
     await ledger.all_finished(len(runs))
     assert ledger.most_executing == 4

@@ -5,6 +5,7 @@ that it has written. Harnesses add their kills to the same file.
 """
 
 import os
+import re
 import signal
 import time
 from collections.abc import Iterable
@@ -18,6 +19,8 @@ from triggerdev.sdk import session
 VARIABLE = "TRIGGER_TEST_LEDGER"
 KILLED, KILLED_ALL = "killed", "killed-all"
 _NONE = "-"
+_BLANKS = 7
+_TORN = re.compile(r"(?P<at>\d+) \d+ (?P<pid>\d+) .*?(?P<digits>\d+)(?P<rest>( \S+){7})")
 
 _files: dict[str, int] = {}
 
@@ -85,11 +88,25 @@ def kill(path: Path, victim: int, others: Iterable[int] | None) -> None:
 
 
 def read(path: Path) -> list[Entry]:
-    """Read all lines in the order of their times."""
+    """Read all lines in the order of their times.
+
+    A kill can cut a line short where it crosses a page of memory: the next writer's line stands behind its
+    beginning then, and what it was about counts as not done. Raises ValueError for other lines.
+    """
     if not path.exists():
         return []
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return sorted((_entry(line) for line in lines), key=lambda entry: entry.at)
+    whole, torn = [], []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        found = _TORN.fullmatch(line) if line.count(" ") != _BLANKS else None
+        if found:  # times of one machine have as many digits; those before may be of what was cut short
+            line = found["digits"][-len(found["at"]) :] + found["rest"]
+        whole.append(_entry(line))
+        torn += [int(found["pid"])] if found else []
+    killed = {entry.pid for entry in whole if entry.what in (KILLED, KILLED_ALL)}
+    all_killed = any(entry.what == KILLED_ALL for entry in whole)
+    if not all_killed and not killed.issuperset(torn):
+        raise ValueError(f"lines of {sorted(set(torn) - killed)} are cut short, and nobody killed these")
+    return sorted(whole, key=lambda entry: entry.at)
 
 
 def _entry(line: str) -> Entry:
