@@ -26,7 +26,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """
     few = source.runtime_files()[:2]
     monkeypatch.setattr(source, "runtime_files", lambda: few)
-    monkeypatch.setattr(tasks, "index_project", lambda *_args, **_options: MANIFEST)
+    monkeypatch.setattr(tasks, "index", lambda _: MANIFEST)
     made = Project(tmp_path / "project")
     made.write("trigger/hello.py", TASK)
     made.config()

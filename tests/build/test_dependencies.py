@@ -1,4 +1,4 @@
-"""Where Python dependencies come from, what provides an import, and what `minify` does."""
+"""Where Python dependencies come from, and what `minify` does."""
 
 import ast
 import inspect
@@ -139,49 +139,6 @@ def test_the_image_has_a_python_that_the_project_allows(
 def test_an_impossible_requires_python_is_an_error() -> None:
     with pytest.raises(errors.BuildError, match="requires-python"):
         python_version("python", dependencies.Dependencies("none", requires_python="<3.9"))
-
-
-# -- imports that nothing provides --------------------------------------------------------------------
-
-
-def warned(project: Project, text: str, config: str = "") -> list[str]:
-    project.write("trigger/more.py", text)
-    project.config(config)
-    warnings: list[str] = project.plan().document["warnings"]
-    return [warning.split("'")[1] for warning in warnings if "nothing provides" in warning]
-
-
-def test_imports_that_nothing_provides_are_warned_of(project: Project) -> None:
-    project.write("lib/helper.py", "")
-    text = (
-        "import os, lib.helper, triggerdev, httpx, anyio\nfrom . import hello\nimport native_thing.sub\n"
-        "def later():\n    import hidden_thing\n"
-    )
-    assert warned(project, text) == ["hidden_thing", "native_thing"]
-    assert warned(project, text, '[build]\nexternal = ["hidden_thing", "native_thing.sub"]') == []
-    assert warned(project, text, "[build]\nauto_detect_external = false") == []
-
-
-def test_imports_that_a_program_can_do_without_do_not_count(project: Project) -> None:
-    text = (
-        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import only_types\n"
-        "try:\n    import fast_thing\nexcept ImportError:\n    fast_thing = None\n"
-    )
-    assert warned(project, text) == []
-
-
-def test_an_extension_can_name_what_the_image_provides(project: Project) -> None:
-    project.write("trigger/more.py", "import native_thing\n")
-    project.write(
-        "ext.py", "class X:\n    def externals_for_target(self, target):\n        return ['native_thing']\n"
-    )
-    project.config('[build.extensions.x]\nuse = "./ext.py:X"\n')
-    assert project.plan().document["warnings"] == []
-
-
-def test_a_distribution_may_have_another_name_than_its_import(project: Project) -> None:
-    project.write("requirements.txt", "PyYAML\nopencv_python\nScikit.Learn\n")
-    assert warned(project, "import yaml, cv2, sklearn\n") == []
 
 
 # -- minify -------------------------------------------------------------------------------------------

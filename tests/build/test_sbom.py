@@ -10,6 +10,7 @@ import pytest
 
 from triggerdev.build import sbom
 from triggerdev.build.oci import layer as layers
+from triggerdev.build.oci.members import text
 from triggerdev.build.oci.model import Layer
 from triggerdev.build.oci.store import BlobStore
 
@@ -39,10 +40,10 @@ def layer(store: BlobStore, files: Mapping[str, str]) -> Layer:
     """Make a layer as an engine might: with names of its own kind."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as archive:
-        for path, text in files.items():
+        for path, content in files.items():
             info = tarfile.TarInfo(f"./{path}")
-            info.size = len(text.encode())
-            archive.addfile(info, io.BytesIO(text.encode()))
+            info.size = len(content.encode())
+            archive.addfile(info, io.BytesIO(content.encode()))
     return layers.from_tar(store, [out.getvalue()])
 
 
@@ -53,8 +54,8 @@ def purls(store: BlobStore, *found: Layer) -> list[str]:
 
 
 def wheel(name: str, version: str) -> dict[str, str]:
-    text = f"Metadata-Version: 2.4\nName: {name}\nVersion: {version}\n\nVersion: 9\n"
-    return {f"{SITE}/{name.lower()}-{version}.dist-info/METADATA": text}
+    metadata = f"Metadata-Version: 2.4\nName: {name}\nVersion: {version}\n\nVersion: 9\n"
+    return {f"{SITE}/{name.lower()}-{version}.dist-info/METADATA": metadata}
 
 
 def test_debian_alpine_and_python_packages_are_listed_and_sorted(store: BlobStore) -> None:
@@ -90,6 +91,18 @@ def test_it_is_the_same_when_a_layer_is_not_read_again(store: BlobStore, tmp_pat
     path.unlink()
     assert sbom.make("demo", [found], store, store) == first
     assert str(tmp_path) not in first.decode()
+
+
+def test_own_layers_are_only_read_if_a_file_names_packages(store: BlobStore) -> None:
+    plain = layers.write(store, "", [text("app/trigger/a.py", b"x = 1\n")])
+    sbom.note_own(plain, ["app/trigger/a.py"], store)
+    (path, content), *_ = wheel("abc", "1.0").items()
+    vendored = layers.write(store, "", [text(path, content.encode())])
+    sbom.note_own(vendored, [path], store)
+    unreadable = store.path(plain.blob)
+    assert unreadable is not None
+    unreadable.unlink()
+    assert purls(store, plain, vendored) == ["pkg:pypi/abc@1.0"]
 
 
 def test_what_is_no_package_is_left_out(store: BlobStore) -> None:

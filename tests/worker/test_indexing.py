@@ -1,7 +1,9 @@
 """What importing a project finds: names, tasks, and every mistake with its place."""
 
+import os
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from tests.worker.conftest import Project
 from triggerdev import errors
 from triggerdev.protocol import Manifest, SourceProblem, WorkerSettings
 from triggerdev.worker import discovery
-from triggerdev.worker.indexing import index_project
+from triggerdev.worker.indexing import Indexer, index_project
 
 TASK = "from triggerdev import task\n\n@task\nasync def {name}(payload):\n    return __name__\n"
 
@@ -190,6 +192,32 @@ def test_code_that_hangs_is_ended(project: Project) -> None:
     settings = WorkerSettings(root=str(root), dirs=["./trigger"])
     with pytest.raises(errors.BuildError, match=r"did not finish within 0\.5 s"):
         index_project(Path(sys.executable), settings, timeout=0.5)
+
+
+def test_no_code_is_executed_before_it_is_asked_for(project: Project, tmp_path: Path) -> None:
+    text = f"import pathlib\npathlib.Path({str(tmp_path / 'was-here')!r}).touch()\n"
+    root = project({"trigger/a.py": text + TASK.format(name="a")})
+    with Indexer(Path(sys.executable), root) as unused:
+        with Indexer(Path(sys.executable), root) as used:
+            assert not (tmp_path / "was-here").exists()
+            project({"trigger/b.py": TASK.format(name="b")})
+            manifest = used.index(WorkerSettings(root=str(root), dirs=["./trigger"]))
+        assert [task["id"] for task in manifest["tasks"]] == ["a", "b"]
+        (tmp_path / "was-here").unlink()
+    assert not (tmp_path / "was-here").exists()
+    unused.end()  # twice does no harm
+
+
+def test_an_import_can_be_given_up(project: Project, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    root = project({"trigger/a.py": f"open({str(pipe)!r}, 'w').close()\nwhile True: pass\n"})
+    with Indexer(Path(sys.executable), root) as indexer, ThreadPoolExecutor(1) as beside:
+        index = beside.submit(indexer.index, WorkerSettings(root=str(root), dirs=["./trigger"]))
+        pipe.open().close()  # the import has begun
+        indexer.end()
+        with pytest.raises(errors.BuildError, match="ended its process"):
+            index.result()
 
 
 def test_a_thread_started_at_import_is_named(project: Project) -> None:

@@ -1,8 +1,10 @@
 """What a plan changes: its tasks and variables beside those of the version that is current here."""
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from triggerdev import errors
 from triggerdev.build.deployments import Deployment, Deployments
 
 _PLACE = ("file", "line")
@@ -12,7 +14,9 @@ _PLACE = ("file", "line")
 def current(history: Deployments) -> Deployment | None:
     """Give the version that is current; one that cannot be read counts as none."""
     version = history.current
-    return next((each for each in history.all() if each.version == version), None)
+    with contextlib.suppress(errors.UsageError):  # its file is gone, or damaged
+        return history.get(version) if version else None
+    return None
 
 
 def tasks(found: Sequence[Mapping[str, Any]], before: Deployment | None) -> list[dict[str, Any]]:

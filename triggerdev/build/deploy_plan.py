@@ -108,14 +108,16 @@ def make_plan(
     environment: str,
     env: Mapping[str, str],
     *,
+    importing: tasks.Importing | None = None,
     log: LogSink | None = None,
 ) -> DeployPlan:
     """Plan an image, index the tasks here and write the build folder: all of a dry run.
 
-    Raises what `plan_image` raises, and BuildError for tasks that cannot be imported.
+    `importing` is what imports the tasks, where that was started before. Raises what `plan_image` raises, and
+    BuildError for tasks that cannot be imported.
     """
     planned = plan_image(loaded, environment, env, log=log)
-    manifest = tasks.index(loaded)
+    manifest = importing.begin(loaded).result() if importing else tasks.index(loaded)
     whole = document_of(loaded, planned, environment, manifest)
     build_dir = write_folder(loaded, planned, environment, whole)
     if log is not None:

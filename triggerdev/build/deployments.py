@@ -127,13 +127,12 @@ class Deployments:
 
     def all(self) -> list[Deployment]:
         """Give all versions, the newest first; what cannot be read as one is left out."""
-        found = []
-        for path in self._folder.glob("*.json"):
-            if _VERSION.fullmatch(path.stem):
-                deployment = self._read(path)
-                if deployment is not None:
-                    found.append(deployment)
-        return sorted(found, key=lambda each: order(each.version), reverse=True)
+        return [found for path in self._paths() if (found := self._read(path))]
+
+    def _paths(self) -> list[Path]:
+        """Give the files of all versions, the newest first."""
+        paths = [path for path in self._folder.glob("*.json") if _VERSION.fullmatch(path.stem)]
+        return sorted(paths, key=lambda path: order(path.stem), reverse=True)
 
     def get(self, version: str) -> Deployment:
         """Give one version. Raises UsageError if there is none of this name."""
@@ -147,8 +146,9 @@ class Deployments:
         return found
 
     def equal_to(self, key: str) -> Deployment | None:
-        """Give the newest version that is made of the same."""
-        return next((each for each in self.all() if each.key == key), None)
+        """Give the newest version that is made of the same; only files that name the key are read as JSON."""
+        candidates = (self._read(path, key.encode()) for path in self._paths())
+        return next((each for each in candidates if each and each.key == key), None)
 
     def next_version(self, now: datetime) -> str:
         """Name the next version: the day in UTC, and a number that counts from 1."""
@@ -209,9 +209,11 @@ class Deployments:
             )
         return older[-1]
 
-    def _read(self, path: Path) -> Deployment | None:
+    def _read(self, path: Path, holding: bytes = b"") -> Deployment | None:
+        """Read a version, if its file holds some bytes; what cannot be read counts as none."""
         try:
-            return Deployment.read(json.loads(path.read_bytes()))
+            data = path.read_bytes()
+            return Deployment.read(json.loads(data)) if holding in data else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
 

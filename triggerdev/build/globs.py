@@ -48,15 +48,15 @@ class Search:
         Raises BuildError for links that leave the allowed roots or lead nowhere, for devices, FIFOs and
         sockets, and for names that hold control characters.
         """
-        found: dict[Path, Found] = {}
+        found: dict[str, Found] = {}
         for alternative in _expand_braces(pattern):
             start, segments = self._start(alternative)
             self._contained(start)
             for path in self._walk(start, segments):
                 item = self._regular(path, start)
                 if item:
-                    found.setdefault(path, item)
-        return [found[path] for path in sorted(found, key=lambda path: path.as_posix())]
+                    found.setdefault(path.as_posix(), item)
+        return [found[path] for path in sorted(found)]
 
     def shown(self, path: Path) -> str:
         """Write a path for people, relative to the project where that is possible."""
@@ -162,7 +162,8 @@ class Search:
 
     def _regular(self, path: Path, start: Path) -> Found | None:
         reason = self.ignore.keeps_out(path)
-        if reason is None and path.is_symlink():
+        is_link = path.is_symlink()
+        if reason is None and is_link:
             real = self._real(path)
             hidden = any(self.ignore.prunes(folder) for folder in self._folders_of(real))
             reason = NEVER_BACK if hidden else self.ignore.keeps_out(real)
@@ -173,7 +174,7 @@ class Search:
             raise errors.BuildError(
                 f"{self.label}: the name of '{self.shown(path)}' holds control characters; rename it"
             )
-        if path == start or path.is_symlink():
+        if path == start or is_link:
             self._contained(path)
         state = self._state(path)
         if not stat.S_ISREG(state.st_mode):

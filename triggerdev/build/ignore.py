@@ -34,12 +34,25 @@ class _Rules:
     folder: Path
     spec: pathspec.GitIgnoreSpec
 
-    def verdict(self, path: Path, is_folder: bool) -> bool | None:
-        """Tell whether the rules keep a path out (True), bring it in (False) or do not know it (None)."""
-        if not path.is_relative_to(self.folder) or path == self.folder:
+    def within(self, folder: Path) -> "_Within | None":
+        """Give the rules as they act on what is directly in a folder; None if they do not reach it."""
+        if not folder.is_relative_to(self.folder):
             return None
-        name = path.relative_to(self.folder).as_posix() + ("/" if is_folder else "")
-        return self.spec.check_file(name).include
+        below = folder.relative_to(self.folder).as_posix()
+        return _Within(self.origin, "" if below == "." else f"{below}/", self.spec)
+
+
+@dataclass(frozen=True)
+class _Within:
+    """Rules as they act in one folder, of which `prefix` is the path that their patterns see."""
+
+    origin: str
+    prefix: str
+    spec: pathspec.GitIgnoreSpec
+
+    def verdict(self, name: str) -> bool | None:
+        """Tell whether the rules keep a name out (True), bring it in (False) or do not know it (None)."""
+        return self.spec.check_file(self.prefix + name).include
 
 
 class Ignore:
@@ -58,14 +71,16 @@ class Ignore:
         self._top = _repository(root) or root
         self._comes_back = any(line.startswith("!") for line in (*docker, *exclude))
         self._by_folder: dict[Path, list[_Rules]] = {}
+        self._within: dict[Path, list[_Within]] = {}
 
     def keeps_out(self, path: Path, is_folder: bool = False) -> str | None:
         """Name what keeps an absolute path out of the image; None if nothing does."""
         if path.name in NEVER:
             return NEVER_BACK
         found: str | None = None
-        for rules in (*self._first, *self._gitignores(path.parent), *self._last):
-            verdict = rules.verdict(path, is_folder)
+        name = f"{path.name}/" if is_folder else path.name
+        for rules in self._rules_in(path.parent):
+            verdict = rules.verdict(name)
             if verdict is not None:
                 found = rules.origin if verdict else None
         return found
@@ -75,6 +90,14 @@ class Ignore:
         if folder.name in NEVER or (folder / "pyvenv.cfg").is_file():
             return True
         return not self._comes_back and self.keeps_out(folder, is_folder=True) is not None
+
+    def _rules_in(self, folder: Path) -> list[_Within]:
+        """Give all rules that act on what is directly in a folder, the last one wins."""
+        known = self._within.get(folder)
+        if known is None:
+            rules = (*self._first, *self._gitignores(folder), *self._last)
+            known = self._within[folder] = [each for rule in rules if (each := rule.within(folder))]
+        return known
 
     def _gitignores(self, folder: Path) -> list[_Rules]:
         """Give the rules of all .gitignore files from the repository's root down to a folder."""

@@ -10,7 +10,7 @@ import email.parser
 import json
 import posixpath
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import IO, Any
 from urllib.parse import quote
 
@@ -68,14 +68,27 @@ def member(content: bytes) -> Member:
 
 def _seen(layer: Layer, blobs: Blobs, store: BlobStore) -> dict[str, Any]:
     """Give what a layer removes, and the packages that files of it name; reads it once on a machine."""
-    key = f"packages.{_FORMAT}:{layer.diff_id}"
-    known = store.fact(key)
+    known = store.fact(_key(layer))
     if known is None:
-        known = {"removed": [], "files": {}, "release": ""}
+        known = _nothing()
         for path, file in contents.files(layer, blobs, _is_wanted):
             _read(path, file, known)
-        store.note(key, known)
+        store.note(_key(layer), known)
     return known
+
+
+def note_own(layer: Layer, paths: Iterable[str], store: BlobStore) -> None:
+    """Spare reading a layer that was just written, if none of its files (paths below /) names packages."""
+    if not any(_is_wanted(path) for path in paths):
+        store.note(_key(layer), _nothing())
+
+
+def _key(layer: Layer) -> str:
+    return f"packages.{_FORMAT}:{layer.diff_id}"
+
+
+def _nothing() -> dict[str, Any]:
+    return {"removed": [], "files": {}, "release": ""}
 
 
 def _is_wanted(path: str) -> bool:

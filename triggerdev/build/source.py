@@ -35,12 +35,11 @@ def collect_source(
     With `minify` docstrings are stripped. Raises BuildError for files that cannot be part of an image.
     """
     search = globs.Search(root, (root.resolve(),), ignore, "source")
-    found = [item.path for item in search.find("**/*.py")]
-    entries = [_entry(path, root) for path in found]
+    entries = [_entry(item.path, item.below) for item in search.find("**/*.py")]
     if minify:
         entries = [_minified(entry) for entry in entries]
     if config.is_relative_to(root):
-        entries.append(_entry(config, root))
+        entries.append(_entry(config, config.relative_to(root).as_posix()))
     return tuple(sorted(entries, key=lambda entry: entry.destination))
 
 
@@ -63,8 +62,7 @@ def runtime_files() -> tuple[FileEntry, ...]:
     return tuple(entries)
 
 
-def _entry(path: Path, root: Path) -> FileEntry:
-    name = path.relative_to(root).as_posix()
+def _entry(path: Path, name: str) -> FileEntry:
     return files.read(path, f"{files.APP}/{name}", name)
 
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +18,7 @@ from triggerdev.cli.output import Output
 if TYPE_CHECKING:
     from triggerdev.build.context import LogSink
     from triggerdev.build.deploying.pipeline import Result
+    from triggerdev.build.tasks import Importing
     from triggerdev.config import LoadedConfig
 
 _DEFAULT_ENV = "prod"
@@ -76,14 +78,32 @@ def deploy(
     out = Output(json)
     start, env_files = config or path, env_file or []
     if dry_run:
-        _show_plan(out, _load(start, env, env_files), env, env_files, log_level)
+        with _importing(start) as importing:
+            _show_plan(out, _load(start, env, env_files), env, env_files, importing, log_level)
         return
     from triggerdev.build.deploying.options import Options, parse_output
 
     kind, place = parse_output(output)
     wanted = Options(builder, kind, place, tuple(tag or ()), push, platform, no_cache, os.environ)
-    loaded = _load(start, env, env_files)
-    _show_result(out, loaded, _deployed(out, loaded, env, env_files, wanted, progress, log_level))
+    with _importing(start, env) as importing:
+        loaded = _load(start, env, env_files)
+        result = _deployed(out, loaded, env, env_files, wanted, importing, progress, log_level)
+    _show_result(out, loaded, result)
+
+
+def _importing(start: Path | None, env: str | None = None) -> AbstractContextManager[Importing | None]:
+    """Start what imports the tasks, while everything else is loaded.
+
+    A deploy to an environment that has no version yet imports them in its image, as may others.
+    """
+    from triggerdev.build.deployments import Deployments
+    from triggerdev.build.tasks import Importing
+    from triggerdev.config import find_config
+
+    root = find_config(start).parent
+    if env is not None and Deployments(root, env).current is None:
+        return contextlib.nullcontext()
+    return Importing(root)
 
 
 def _deployed(
@@ -92,6 +112,7 @@ def _deployed(
     env: str,
     env_files: list[Path],
     wanted: Any,
+    importing: Importing | None,
     progress: str,
     log_level: str,
 ) -> Result:
@@ -104,6 +125,7 @@ def _deployed(
             env,
             _known_variables(loaded, env_files),
             wanted,
+            importing=importing,
             sink=sink,
             log=_log(out, log_level),
         )
@@ -127,13 +149,21 @@ def _show_result(out: Output, loaded: LoadedConfig, result: Result) -> None:
         out.line(line)
 
 
-def _show_plan(out: Output, loaded: LoadedConfig, env: str, env_files: list[Path], log_level: str) -> None:
+def _show_plan(
+    out: Output,
+    loaded: LoadedConfig,
+    env: str,
+    env_files: list[Path],
+    importing: Importing | None,
+    log_level: str,
+) -> None:
     from triggerdev.build import explain
     from triggerdev.build.deploy_plan import make_plan
 
     _check_references(loaded)
     with _stdout_as_stderr():
-        made = make_plan(loaded, env, _known_variables(loaded, env_files), log=_log(out, log_level))
+        variables = _known_variables(loaded, env_files)
+        made = make_plan(loaded, env, variables, importing=importing, log=_log(out, log_level))
     title = f"Plan for {loaded.config.project} ({env}); a dry run: nothing was built or sent"
     for line in explain.lines(made.document, title):
         out.line(line)

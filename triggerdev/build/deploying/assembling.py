@@ -81,9 +81,11 @@ class FileLayers:
         return Added(made, f"triggerdev layer {layer.id}")
 
     def _files(self, layer: PlanLayer) -> Layer:
-        return layers.write(
+        made = layers.write(
             self.store, layers.versioned(layer.key), [_member(entry) for entry in layer.files]
         )
+        materials.note_own(made, (entry.destination.lstrip("/") for entry in layer.files), self.store)
+        return made
 
     def _wheels(self, layer: PlanLayer, lower: Image, blobs: Blobs) -> Layer:
         found = interpreter.find(lower, layer.python, blobs, self.store)

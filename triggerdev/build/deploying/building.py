@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from triggerdev import errors
-from triggerdev.build import provenance, registry_access, sbom
+from triggerdev.build import provenance, registry_access, sbom, tasks
 from triggerdev.build.backends.choosing import Engines
 from triggerdev.build.backends.protocol import Backend, StepFailedError
 from triggerdev.build.deploy_plan import Planned
@@ -28,6 +28,7 @@ from triggerdev.build.oci.model import Image
 from triggerdev.build.oci.store import BlobStore
 from triggerdev.build.plan import PlanLayer
 from triggerdev.build.progress import Progress
+from triggerdev.protocol import Manifest
 
 if TYPE_CHECKING:
     from triggerdev.config import LoadedConfig
@@ -58,7 +59,7 @@ class Build:
         planned: Planned,
         key: str,
         equal: Deployment | None,
-        begun: Future[Index] | None,
+        begun: Future[Manifest] | None,
         before_push: Callable[[BuiltImage], None],
     ) -> Deployment:
         """Build it. A version that is `equal` but not where it is wanted keeps its number.
@@ -154,7 +155,7 @@ class Build:
                 raise trouble.step_failed(failure, planned.plan, self.loaded) from None
 
     def _index(
-        self, planned: Planned, lower: Prefix, added: list[Added], begun: Future[Index] | None
+        self, planned: Planned, lower: Prefix, added: list[Added], begun: Future[Manifest] | None
     ) -> Index:
         """Index the tasks: what has begun here counts if it succeeds, else it is done in the image."""
         with self.progress.phase("index"):
@@ -164,13 +165,13 @@ class Build:
                     import httpcore  # noqa: F401 - loaded while another process imports the tasks
                     import httpx  # noqa: F401
                 try:
-                    return begun.result()
+                    return indexing.of_host(begun.result())
                 except errors.TriggerError:
                     if backend is None:
                         raise
                     # This machine may lack what the image has: the image decides.
             if backend is None:
-                return indexing.on_host(self.loaded)
+                return indexing.of_host(tasks.index(self.loaded))
             image = assembling.assemble(lower.image, added, planned.settings)
             name = f"trigger-index:{image.config_descriptor.digest.removeprefix('sha256:')[:40]}"
             self._scraps.append((backend, name))

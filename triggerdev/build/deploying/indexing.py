@@ -39,9 +39,9 @@ def _index(manifest: Manifest, place: Place) -> Index:
     return Index([tasks.describe(task) for task in manifest["tasks"]], manifest_hash(manifest), place)
 
 
-def on_host(loaded: LoadedConfig) -> Index:
-    """Import the tasks here, in a clean process. Raises BuildError for what cannot be imported."""
-    return _index(tasks.index(loaded), "host")
+def of_host(manifest: Manifest) -> Index:
+    """Give the index of tasks that were imported here."""
+    return _index(manifest, "host")
 
 
 def in_image(backend: Backend, reference: str, loaded: LoadedConfig) -> Index:

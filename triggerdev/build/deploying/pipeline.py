@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from triggerdev.build import deploy_plan, keys
+from triggerdev.build import compared, deploy_plan, keys
 from triggerdev.build.backends.choosing import Engines
 from triggerdev.build.context import LogSink
 from triggerdev.build.deploy_plan import Planned
-from triggerdev.build.deploying import indexing, options
+from triggerdev.build.deploying import options
 from triggerdev.build.deploying.options import Options
 from triggerdev.build.deployments import BuiltImage, Deployment, Deployments
 from triggerdev.build.oci.store import BlobStore, default_folder
 from triggerdev.build.progress import Progress, Sink
+from triggerdev.build.tasks import Importing
 from triggerdev.build.wheels.install import NeedsBuildingError
 
 if TYPE_CHECKING:
@@ -45,17 +45,19 @@ def deploy(
     env: Mapping[str, str],
     wanted: Options,
     *,
+    importing: Importing | None = None,
     sink: Sink = lambda _: None,
     log: LogSink | None = None,
 ) -> Result:
     """Build, index and record a version of a project, and make it current.
 
-    `env` holds the known variables of the environment. Raises ConfigError, BuildError and
+    `env` holds the known variables of the environment; with `importing` the tasks are imported on this
+    machine if only code has changed. Raises ConfigError, BuildError and
     EnvironmentProblemError; then no version is recorded.
     """
     history = Deployments(loaded.root, environment)
     with history.locked():
-        one = _Deploy(loaded, environment, env, wanted, history, sink, log)
+        one = _Deploy(loaded, environment, env, wanted, history, importing, sink, log)
         try:
             return one.run()
         finally:
@@ -70,11 +72,13 @@ class _Deploy:
         env: Mapping[str, str],
         wanted: Options,
         history: Deployments,
+        importing: Importing | None,
         sink: Sink,
         log: LogSink | None,
     ) -> None:
         self.loaded, self.environment, self.env = loaded, environment, env
         self.wanted, self.history, self.log = wanted, history, log
+        self.importing = importing
         self.platform = options.platform_of(loaded, wanted)
         self.engines = Engines(wanted.builder, wanted.environ)
         self.store = BlobStore(default_folder())
@@ -172,14 +176,13 @@ class _Deploy:
                 release.run(image, self.engines, self.progress)
 
         # What builds is not loaded for a deploy that builds nothing; and while it is, tasks are imported.
-        with ThreadPoolExecutor(1) as beside:
-            only_code = equal is None and self._only_code_changed(planned)
-            begun = beside.submit(indexing.on_host, self.loaded) if only_code else None
-            return self._build(output).run(planned, key, equal, begun, before_push)
+        begun = None
+        if self.importing is not None and equal is None and self._only_code_changed(planned):
+            begun = self.importing.begin(self.loaded)
+        return self._build(output).run(planned, key, equal, begun, before_push)
 
     def _only_code_changed(self, planned: Planned) -> bool:
-        current = self.history.current
-        before = next((each for each in self.history.all() if each.version == current), None)
+        before = compared.current(self.history)
         if before is None or self.wanted.no_cache:
             return False
         now = {layer.id: layer.key for layer in planned.plan.layers if layer.id not in _CODE}

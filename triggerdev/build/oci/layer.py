@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from triggerdev.build.oci import tar
 from triggerdev.build.oci.compression import Gzip
@@ -46,7 +47,10 @@ def from_tar(store: BlobStore, chunks: Iterable[bytes], key: str = "") -> Layer:
 
 
 class _Pass:
-    """Compresses chunks and hashes both sides; small ones are joined first."""
+    """Compresses chunks and hashes both sides; small ones are joined first.
+
+    A chunk is compressed by another thread while the next one is read.
+    """
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._chunks = chunks
@@ -54,12 +58,20 @@ class _Pass:
         self.plain, self.compressed = hashlib.sha256(), hashlib.sha256()
 
     def __iter__(self) -> Iterator[bytes]:
-        for chunk in _joined(self._chunks):
-            self.plain.update(chunk)
-            yield self._counted(self._gzip.feed(chunk))
-        yield self._counted(self._gzip.finish())
+        with ThreadPoolExecutor(1) as beside:
+            before: Future[bytes] | None = None
+            for chunk in _joined(self._chunks):
+                self.plain.update(chunk)
+                if before is not None:
+                    yield before.result()
+                before = beside.submit(self._compress, chunk)
+            if before is not None:
+                yield before.result()
+        yield self._compress(None)
 
-    def _counted(self, data: bytes) -> bytes:
+    def _compress(self, chunk: bytes | None) -> bytes:
+        """Compress a chunk, or write what is left."""
+        data = self._gzip.finish() if chunk is None else self._gzip.feed(chunk)
         self.compressed.update(data)
         return data
 
