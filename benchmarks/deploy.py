@@ -1,7 +1,8 @@
 """Measure `trigger deploy` to a local registry, with BuildKit beside it: `python -m benchmarks.deploy`.
 
 Needs root and scripts/docker-engine (BuildKit, a registry and a base image). Each round edits one task file
-and lets both deploy it, one after the other, so that both meet the same machine. What is compared:
+and lets both deploy it, one after the other, so that both meet the same machine; in a small project, and in
+one with 25 MB of Python code beside its tasks. What is compared:
 
 * ours: the whole command, interpreter start, plan and index of the tasks included; and the part of it that
   does what BuildKit does (layers and push);
@@ -15,6 +16,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 from collections.abc import Callable
@@ -33,6 +35,7 @@ runtime = "python-3.11"
 [build]
 base_image = "{base}"
 network = "host"
+external = ["java", "org", "pgen2", "test"]
 
 [build.extensions.additional-files]
 files = ["assets"]
@@ -61,11 +64,15 @@ RATIO = 3.0
 
 @dataclass
 class Bench:
-    """A project of forty task files, some assets and dependencies, and an engine to deploy it with."""
+    """A project of forty task files, some assets and dependencies, and an engine to deploy it with.
+
+    `library` is how often it holds the standard library's code, which stands for a large project's own.
+    """
 
     folder: Path
     environ: dict[str, str]
-    edition: int = 0
+    library: int = 0
+    edition: int = field(default_factory=time.time_ns)
     registry: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -77,12 +84,14 @@ class Bench:
             self.edit(number)
         for number in range(20):
             (self.project / "assets" / f"{number}.bin").write_bytes(os.urandom(50_000))
+        for number in range(self.library):
+            _copy_library(self.project / f"library_{number}")
         self.require(REQUIREMENTS)
         config = CONFIG.format(base=self.environ["TRIGGER_TEST_BASE"], registry=self.registry)
         (self.project / "trigger.config.toml").write_text(config)
 
     def edit(self, number: int = 0) -> None:
-        """Change one task file, to something that it never was before."""
+        """Change one task file, to what it never was before, since engine and registry remember for long."""
         self.edition += 1
         lines = "".join(f"    total += payload.get('key_{line}', {line})\n" for line in range(60))
         text = TASK.format(edition=self.edition, number=number, lines=lines.rstrip())
@@ -131,6 +140,16 @@ class Bench:
         return time.perf_counter() - started
 
 
+def _copy_library(target: Path) -> None:
+    """Copy the standard library's modules, without its tests and what is installed below it."""
+    source = Path(sysconfig.get_path("stdlib"))
+    for path in source.rglob("*.py"):
+        name = path.relative_to(source)
+        if not {"test", "tests", "site-packages", "dist-packages"} & set(name.parts):
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target / name)
+
+
 def engine() -> dict[str, str]:
     """Start the engine of the tests; gives the variables that lead to it."""
     script = REPOSITORY / "scripts" / "docker-engine"
@@ -150,13 +169,16 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=10)
     arguments = parser.parse_args()
     environ = engine()
-    with tempfile.TemporaryDirectory() as folder:
-        environ["TRIGGER_CACHE_DIR"] = str(Path(folder) / "cache")
-        report(Bench(Path(folder), environ), arguments.repetitions)
+    for library in (0, 2):
+        with tempfile.TemporaryDirectory() as folder:
+            environ["TRIGGER_CACHE_DIR"] = str(Path(folder) / "cache")
+            report(Bench(Path(folder), environ, library), arguments.repetitions)
 
 
 def report(bench: Bench, times: int) -> None:
     """Measure everything, and print it beside the goals."""
+    code = [path.stat().st_size for path in bench.project.rglob("*.py")]
+    print(f"\n{len(code)} files of code, {sum(code) / 1e6:.1f} MB")
     first, _ = bench.deploy()
     context = bench.prepare()
     theirs_first = sum(bench.buildkit(context))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from triggerdev.build.deploy_plan import DeployPlan, make_plan
+from triggerdev.build.dry_run import DeployPlan, make_plan
 from triggerdev.build.hooks import BuildOutcome, run_extensions
 from triggerdev.config import load_config
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.build.support import Project
 from triggerdev.build import digests
 
 Read = Callable[[], str]
@@ -150,3 +151,17 @@ def test_facts_that_nobody_asks_for_are_forgotten(tmp_path: Path) -> None:
         with digests.remembered(tmp_path):
             digests.fact(name, lambda: 1)
     assert list(json.loads((tmp_path / digests.FILE).read_text())["facts"]) == ["b"]
+
+
+@pytest.mark.usefixtures("later")
+def test_a_second_plan_reads_only_what_has_changed(project: Project, reads: list[str]) -> None:
+    project.write("assets/logo.txt", "logo")
+    project.config('[build.extensions.additional-files]\nfiles = ["assets"]\n')
+    first = project.plan()
+    assert {"hello.py", "logo.txt", "trigger.config.toml"} <= set(reads)
+    reads.clear()
+    assert project.plan().document["layers"] == first.document["layers"]
+    assert reads == []
+    project.write("assets/logo.txt", "another logo")
+    project.plan()
+    assert reads == ["logo.txt"]

@@ -24,11 +24,18 @@ _MAX_ALTERNATIVES = 1000
 
 @dataclass(frozen=True)
 class Found:
-    """A regular file: its path as written, its path relative to the pattern's fixed part, its state."""
+    """A regular file: its path as written, and as relative to the pattern's fixed part."""
 
     path: Path
     below: str
-    state: os.stat_result
+
+
+@dataclass(frozen=True, slots=True)
+class _Child:
+    """What a folder holds, and whether it is a folder, or leads to one."""
+
+    path: Path
+    is_folder: bool
 
 
 @dataclass
@@ -92,19 +99,19 @@ class Search:
         if not _MAGIC.search(head):
             child = folder / head
             if os.path.lexists(child):
-                yield from self._below(child, rest, above)
+                yield from self._below(_Child(child, self._is_folder(child)), rest, above)
             return
-        for child in self._children(folder):
-            if _name_matches(child.name, head):
-                yield from self._below(child, rest, above)
+        for each in self._children(folder):
+            if _name_matches(each.path.name, head):
+                yield from self._below(each, rest, above)
 
-    def _below(self, child: Path, rest: Sequence[str], above: tuple[str, ...]) -> Iterator[Path]:
+    def _below(self, child: "_Child", rest: Sequence[str], above: tuple[str, ...]) -> Iterator[Path]:
         """Go on below a child whose name matched; without further segments the child itself is the match."""
         if not rest:
-            if not self._is_folder(child):
-                yield child
-        elif self._is_folder(child) and not self._pruned(child):
-            yield from self._matches(child, rest, above)
+            if not child.is_folder:
+                yield child.path
+        elif child.is_folder and not self._pruned(child.path):
+            yield from self._matches(child.path, rest, above)
 
     def _any_depth(self, folder: Path, rest: Sequence[str], above: tuple[str, ...]) -> Iterator[Path]:
         here = os.path.realpath(folder)
@@ -115,18 +122,20 @@ class Search:
         if rest:
             yield from self._matches(folder, rest, above)
         for child in self._children(folder):
-            if child.name.startswith("."):
+            if child.path.name.startswith("."):
                 continue
-            if not self._is_folder(child):
+            if not child.is_folder:
                 if not rest:
-                    yield child
-            elif not self._pruned(child):
-                yield from self._any_depth(child, rest, (*above, here))
+                    yield child.path
+            elif not self._pruned(child.path):
+                yield from self._any_depth(child.path, rest, (*above, here))
 
-    def _children(self, folder: Path) -> list[Path]:
+    def _children(self, folder: Path) -> list["_Child"]:
         self._contained(folder)
         try:
-            return sorted(folder.iterdir(), key=lambda path: path.name)
+            with os.scandir(folder) as entries:
+                found = sorted(entries, key=lambda entry: entry.name)
+            return [_Child(folder / entry.name, self._leads_to_folder(entry)) for entry in found]
         except OSError as error:
             raise errors.BuildError(
                 f"{self.label}: cannot read {self.shown(folder)}: {error.strerror}"
@@ -160,10 +169,14 @@ class Search:
         except OSError:
             return False  # a link that leads nowhere; it is reported when it turns out to be wanted
 
+    def _leads_to_folder(self, entry: os.DirEntry[str]) -> bool:
+        """Tell the same without asking the disk again, unless it is a link."""
+        return self._is_folder(Path(entry.path)) if entry.is_symlink() else entry.is_dir()
+
     def _regular(self, path: Path, start: Path) -> Found | None:
         reason = self.ignore.keeps_out(path)
-        is_link = path.is_symlink()
-        if reason is None and is_link:
+        is_link = reason is None and path.is_symlink()
+        if is_link:
             real = self._real(path)
             hidden = any(self.ignore.prunes(folder) for folder in self._folders_of(real))
             reason = NEVER_BACK if hidden else self.ignore.keeps_out(real)
@@ -176,18 +189,19 @@ class Search:
             )
         if path == start or is_link:
             self._contained(path)
-        state = self._state(path)
-        if not stat.S_ISREG(state.st_mode):
-            kind = _kind(state.st_mode)
+        mode = self._mode(path)
+        if not stat.S_ISREG(mode):
+            kind = _kind(mode)
             raise errors.BuildError(
                 f"{self.label}: {self.shown(path)} is a {kind}, not a file; leave it out with build.exclude"
             )
-        below = path.name if path == start else path.relative_to(start).as_posix()
-        return Found(path, below, state)
+        # By its text, which is quicker than `relative_to`: the path was found below `start`.
+        below = path.as_posix().removeprefix(start.as_posix()).lstrip("/")
+        return Found(path, below or path.name)
 
-    def _state(self, path: Path) -> os.stat_result:
+    def _mode(self, path: Path) -> int:
         try:
-            return path.stat()
+            return path.stat().st_mode
         except OSError as error:
             raise errors.BuildError(
                 f"{self.label}: cannot read {self.shown(path)}: {error.strerror}"

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextvars import copy_context
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -62,12 +63,16 @@ class Watch:
             self._changed.notify_all()
 
     def run(self, function: Callable[[], T]) -> T:
-        """Call a function and give its result. Raises NotEndedError, and what it raises."""
+        """Call a function, with the caller's context variables, and give its result.
+
+        Raises NotEndedError, and what it raises.
+        """
         outcome: dict[str, Any] = {}
+        context = copy_context()
 
         def call() -> None:
             try:
-                outcome["result"] = function()
+                outcome["result"] = context.run(function)
             except BaseException as error:  # it is raised again where it is waited for
                 outcome["error"] = error
             with self._changed:

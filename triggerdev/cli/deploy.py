@@ -158,7 +158,7 @@ def _show_plan(
     log_level: str,
 ) -> None:
     from triggerdev.build import explain
-    from triggerdev.build.deploy_plan import make_plan
+    from triggerdev.build.dry_run import make_plan
 
     _check_references(loaded)
     with _stdout_as_stderr():

@@ -1,6 +1,7 @@
 """The command `trigger`: the table of its commands and the one place where errors become exit codes."""
 
 import errno
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -103,6 +104,9 @@ EPILOG = "Start with `trigger init`, then `trigger dev`. Exit codes and variable
 
 app = lazy_app(COMMANDS, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 
+_ALLOCATIONS = 20_000
+"""How many it takes for the collector to look for garbage, of which loading modules makes none."""
+
 # typer may carry its own copy of click, so the base of usage errors has no path common to all versions.
 _CLICK_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
 
@@ -131,6 +135,7 @@ def _root(
 
 def run() -> None:
     """Run the command line and end the process with its exit code."""
+    gc.set_threshold(_ALLOCATIONS)
     _open_missing_streams()
     _keep_small()
     sys.exit(main(sys.argv[1:]))
