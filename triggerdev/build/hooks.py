@@ -20,7 +20,7 @@ from triggerdev.build.extension import Target
 from triggerdev.build.files import FileEntry
 from triggerdev.build.ignore import Ignore
 from triggerdev.build.layers import BuildLayer, as_layer
-from triggerdev.build.loading import LoadedExtension, load_extensions
+from triggerdev.build.loading import LoadedExtension, asked_for, load_extensions
 from triggerdev.build.plan import Contribution
 from triggerdev.build.secrecy import Masker
 from triggerdev.build.watching import NotEndedError, Watch
@@ -205,9 +205,7 @@ class _Run:
         )
 
     def _place(self, name: str) -> str:
-        """Say where the config asks for an extension."""
-        place = self.loaded.diagnostic(("build", "extensions", name), "", at_key=True)
-        return f"it is asked for by [build.extensions.{name}] at {place.file}:{place.line}"
+        return asked_for(self.loaded, name)
 
     def _context(self, extension: LoadedExtension) -> BuildContext:
         known = self._contexts.get(extension.name)

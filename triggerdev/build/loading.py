@@ -39,7 +39,8 @@ class LoadedExtension:
 def load_extensions(loaded: LoadedConfig, mask: Masker, watch: Watch) -> list[LoadedExtension]:
     """Make the extensions of a project, in file order; call it within `project_imports`.
 
-    Raises ConfigError with all mistakes, each with file:line:column.
+    Raises ConfigError with all mistakes, each with file:line:column; ExtensionError for a name that two
+    installed extensions have.
     """
     made: list[LoadedExtension] = []
     problems: list[errors.Diagnostic] = []
@@ -54,6 +55,12 @@ def load_extensions(loaded: LoadedConfig, mask: Masker, watch: Watch) -> list[Lo
     if problems:
         raise config_error(problems)
     return made
+
+
+def asked_for(loaded: LoadedConfig, name: str) -> str:
+    """Say where the config asks for an extension."""
+    place = loaded.diagnostic(("build", "extensions", name), "", at_key=True)
+    return f"it is asked for by [build.extensions.{name}] at {place.file}:{place.line}"
 
 
 class _Loading:
@@ -89,9 +96,9 @@ class _Loading:
         """Refuse a name that several installed distributions give to different extensions."""
         if len({entry.value for entry in found}) > 1:
             owners = " and ".join(sorted(f"{_distribution(entry)} ({entry.value})" for entry in found))
-            raise self._refusal(
-                f"two installed extensions have the name {self.use!r}: {owners}",
-                f'say which one is meant: use = "{found[0].value}"',
+            raise errors.ExtensionError(
+                f"extension {self.name!r}: two installed extensions have the name {self.use!r}: {owners}; "
+                f'say which one is meant: use = "{found[0].value}"\n{asked_for(self.loaded, self.name)}'
             )
 
     def _installed(self, entry: EntryPoint) -> Any:

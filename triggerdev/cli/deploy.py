@@ -194,7 +194,7 @@ def _check_references(loaded: LoadedConfig) -> None:
 
     interpreter = find_interpreter(loaded.root)
     check_interpreter(interpreter)
-    problems = check_references(loaded, importer=subprocess_importer(interpreter))
+    problems = check_references(loaded, importer=subprocess_importer(interpreter), uses=False)
     if problems:
         raise config_error(problems)
 

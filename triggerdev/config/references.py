@@ -42,13 +42,16 @@ Importer = Callable[["LoadedConfig", Sequence[ReferenceAt]], Mapping[str, Import
 """Imports references and returns the problems by the text of the reference."""
 
 
-def check_references(loaded: LoadedConfig, *, importer: Importer | None = None) -> list[Diagnostic]:
+def check_references(
+    loaded: LoadedConfig, *, importer: Importer | None = None, uses: bool = True
+) -> list[Diagnostic]:
     """Import every reference of a configuration and return what is wrong, each at its place.
 
-    `importer` does the importing; by default a process of the running interpreter, so that nothing of the
-    user's code stays in this one. Use `subprocess_importer` for the project's own interpreter.
+    What extensions are made of (`use`) need not be asked for where they are loaded in any case. `importer`
+    does the importing; by default a process of the running interpreter, so that nothing of the user's code
+    stays in this one. Use `subprocess_importer` for the project's own interpreter.
     """
-    references = list(find_references(loaded.config))
+    references = list(find_references(loaded.config, uses=uses))
     if not references:
         return []
     problems = (importer or subprocess_importer(Path(sys.executable)))(loaded, references)
@@ -71,7 +74,7 @@ def _diagnostic(loaded: LoadedConfig, problem: ImportProblem, places: Sequence[R
     return loaded.diagnostic(places[0].path, problem.message, help=hint)
 
 
-def find_references(config: TriggerConfig) -> Iterator[ReferenceAt]:
+def find_references(config: TriggerConfig, *, uses: bool = True) -> Iterator[ReferenceAt]:
     """Yield every reference of a configuration in the order of the model."""
     if config.init is not None:
         yield ReferenceAt(("init",), config.init)
@@ -82,12 +85,13 @@ def find_references(config: TriggerConfig) -> Iterator[ReferenceAt]:
         for index, plugin in enumerate(getattr(config.telemetry, kind)):
             yield ReferenceAt(("telemetry", kind, index), plugin.use)
     for name, extension in config.build.enabled_extensions().items():
-        yield from _of_extension(("build", "extensions", name), extension)
+        path = ("build", "extensions", name)
+        if uses and extension.use is not None and ":" in extension.use:
+            yield ReferenceAt((*path, "use"), extension.use, must_be_callable=False)
+        yield from _callback(path, extension)
 
 
-def _of_extension(path: KeyPath, extension: Extension) -> Iterator[ReferenceAt]:
-    if extension.use is not None and ":" in extension.use:
-        yield ReferenceAt((*path, "use"), extension.use, must_be_callable=False)
+def _callback(path: KeyPath, extension: Extension) -> Iterator[ReferenceAt]:
     callback = extension.arguments.get("callback")
     if isinstance(callback, str):
         inside = ("options", "callback") if "callback" in extension.options else ("callback",)
