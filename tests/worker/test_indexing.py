@@ -1,6 +1,7 @@
 """What importing a project finds: names, tasks, and every mistake with its place."""
 
 import os
+import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -218,6 +219,20 @@ def test_an_import_can_be_given_up(project: Project, tmp_path: Path) -> None:
         indexer.end()
         with pytest.raises(errors.BuildError, match="ended its process"):
             index.result()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its parent's death")
+def test_an_import_ends_with_the_command_that_wanted_it(project: Project, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    root = project({"trigger/a.py": f"held = open({str(pipe)!r}, 'w')\nwhile True: pass\n"})
+    code = (
+        "import sys, pathlib; from triggerdev.worker.indexing import index_project; "
+        f"index_project(pathlib.Path(sys.executable), {{'root': {str(root)!r}, 'dirs': ['./trigger']}})"
+    )
+    with subprocess.Popen([sys.executable, "-c", code]) as command, pipe.open("rb") as held:
+        command.kill()  # the import has begun, since somebody has opened the pipe to write
+        assert held.read() == b"", "it has ended, since nobody holds the pipe any more"
 
 
 def test_a_thread_started_at_import_is_named(project: Project) -> None:

@@ -1,7 +1,7 @@
 """Imports a project once, in a clean process, to learn what tasks it has: for builds, CI and listings.
 
-As a program (`python -m triggerdev.worker.indexing RESULT_FD`) it reads the settings from stdin and writes
-the result to a file descriptor of its own, so that nothing that user code prints can break it.
+As a program (`python -m triggerdev.worker.indexing RESULT_FD PARENT`) it reads the settings from stdin and
+writes the result to a file descriptor of its own, so that nothing that user code prints can break it.
 """
 
 import contextlib
@@ -65,7 +65,7 @@ class Indexer:
             fd = self._result.fileno()
             try:
                 self._process = subprocess.Popen(
-                    [*module_command(interpreter, "triggerdev.worker.indexing"), str(fd)],
+                    [*module_command(interpreter, "triggerdev.worker.indexing"), str(fd), str(os.getpid())],
                     cwd=root,
                     env=None if env is None else dict(env),
                     stdin=subprocess.PIPE,
@@ -142,13 +142,14 @@ class Indexer:
 
 def main(arguments: Sequence[str]) -> int:
     """Import the project whose settings are on stdin and write what was found."""
+    fd, parent = int(arguments[0]), int(arguments[1])
+    processes.die_with_parent(parent)
     from triggerdev.worker.project import import_project  # takes long, so before the settings are there
 
     settings: Any = _json.loads(sys.stdin.buffer.read())
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
-    fd = int(arguments[0])
     os.set_inheritable(fd, False)
     project = import_project(settings)
     with os.fdopen(fd, "wb") as file:
