@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.build.support import Project
 from triggerdev import errors
 from triggerdev.extensions import downloads
 from triggerdev.extensions.downloads import Download
@@ -83,7 +84,10 @@ def test_an_architecture_without_a_file_is_named(served: Path) -> None:
     assert "1.0 for riscv64" in done.stderr
 
 
-def test_a_platform_without_a_file_is_refused_before_anything_is_built() -> None:
-    assert downloads.find("ffmpeg", "7.0.2", ["linux/amd64", "linux/arm64"]).version == "7.0.2"
+def test_a_platform_without_a_file_is_refused_before_anything_is_built(project: Project) -> None:
+    platforms = '[build]\nplatforms = ["linux/amd64", "linux/arm64"]\n'
+    project.config(f'{platforms}[build.extensions.ffmpeg]\nversion = "7.0.2"\n')
+    assert [str(pin) for pin in project.outcome().pins] == ["ffmpeg 7.0.2"]
+    project.config(f"{platforms}[build.extensions.audio-waveform]\n")
     with pytest.raises(errors.BuildError, match="no pinned download for linux/arm64, only for linux/amd64"):
-        downloads.find("audiowaveform", "1.10.1", ["linux/arm64"])
+        project.outcome()

@@ -70,6 +70,22 @@ def test_a_deploy_is_built_indexed_in_the_image_and_recorded(tree: tuple[Project
     assert [each["version"] for each in listed["deployments"]] == [deployed["version"]]
 
 
+def test_a_locked_base_is_built_on_by_its_digest(project: Project) -> None:
+    extension(project, {"id": "greeting", "commands": ["echo hi > /opt/greeting"]})
+    locked = project.run("lock", "--json")
+    assert locked.returncode == 0, locked.stderr
+    ((base, digest),) = json.loads(locked.stdout)["bases"].items()
+    assert base == project.engine.base
+    image = project.deploy()["image"]["reference"]
+    (inspected,) = json.loads(project.engine.docker("image", "inspect", image))
+    labels = inspected["Config"]["Labels"]
+    assert labels["org.opencontainers.image.base.name"] == base
+    assert labels["org.opencontainers.image.base.digest"] == digest
+    (below,) = json.loads(project.engine.docker("image", "inspect", f"{base}@{digest}"))
+    layers = below["RootFS"]["Layers"]
+    assert inspected["RootFS"]["Layers"][: len(layers)] == layers
+
+
 def test_the_image_has_the_package_and_runs_as_nobody_special(tree: tuple[Project, dict[str, Any]]) -> None:
     project, deployed = tree
     said = project.engine.docker(

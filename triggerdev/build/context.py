@@ -10,6 +10,7 @@ from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from triggerdev.build.layers import BuildLayer, as_layer
+from triggerdev.build.lock import Pin
 
 if TYPE_CHECKING:
     from triggerdev.build.extension import Target
@@ -114,10 +115,18 @@ class BuildContext:
     logger: BuildLogger
     env: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
     layers: list[BuildLayer] = field(default_factory=list, repr=False)
+    pins: list[Pin] = field(default_factory=list, repr=False)
 
     def add_layer(self, layer: BuildLayer | Mapping[str, Any]) -> None:
         """Add a layer to the image; raises BuildError at once if a field of it cannot be used."""
         self.layers.append(as_layer(layer))
+
+    def pin(self, name: str, version: str, sha256: Mapping[str, str]) -> None:
+        """Say what a layer downloads and checks, so that `trigger.lock` can hold it.
+
+        `sha256` has an entry for each architecture, such as "amd64". Raises ValueError for other things.
+        """
+        self.pins.append(Pin.of(name, version, sha256))
 
     def register_plugin(self, plugin: object, **options: object) -> None:
         """Register a plugin of the bundler (Node runtimes); Python projects have no bundler."""

@@ -15,6 +15,7 @@ from triggerdev.build import (
     hooks,
     image_settings,
     imports,
+    lock,
     source,
     tokens,
 )
@@ -50,11 +51,13 @@ def plan_image(
     env: Mapping[str, str],
     *,
     platforms: Sequence[str] = (),
+    locked: bool = True,
     log: LogSink | None = None,
 ) -> Planned:
     """Run the extensions and fold the layers.
 
-    `env` holds the known variables of the environment; `platforms` go before those of the config. Neither
+    `env` holds the known variables of the environment; `platforms` go before those of the config. Without
+    `locked` there might as well be no trigger.lock. Neither
     network nor container engine are used. Raises ConfigError and BuildError for everything that would keep a
     build from starting, but for tasks that cannot be imported.
     """
@@ -63,9 +66,13 @@ def plan_image(
             f"{environment!r} cannot be an environment's name: only letters, digits, '_' and '-' are possible"
         )
     _check_runtime(loaded)
+    locked_to = lock.read(loaded.root) if locked else None
     with digests.remembered(loaded.root):
         outcome = hooks.run_extensions(loaded, "deploy", environment, env, log=log)
         parts = _parts(loaded, outcome, platforms)
+        if locked_to is not None:
+            parts = replace(parts, base=locked_to.pinned(parts.base))
+            locked_to.check(outcome.pins)
         unprovided = _unprovided(loaded, outcome, parts)
     plan = fold(parts, outcome.contributions)
     settings = image_settings.of(plan, loaded.config.project)

@@ -21,6 +21,7 @@ from triggerdev.build.files import FileEntry
 from triggerdev.build.ignore import Ignore
 from triggerdev.build.layers import BuildLayer, as_layer
 from triggerdev.build.loading import LoadedExtension, asked_for, load_extensions
+from triggerdev.build.lock import Pin
 from triggerdev.build.plan import Contribution
 from triggerdev.build.secrecy import Masker
 from triggerdev.build.watching import NotEndedError, Watch
@@ -48,7 +49,7 @@ class BuildOutcome:
     """What the extensions gave, and the source that they were shown.
 
     `files` are those of all layers as they will be in the image; `watch` are files and folders whose changes
-    make another outcome; `externals` are imports that the image provides.
+    make another outcome; `externals` are imports that the image provides, `pins` what its layers download.
     """
 
     target: Target
@@ -60,6 +61,7 @@ class BuildOutcome:
     warnings: tuple[str, ...]
     watch: tuple[Path, ...]
     mask: Masker = field(repr=False)
+    pins: tuple[Pin, ...] = ()
 
     @property
     def files(self) -> tuple[FileEntry, ...]:
@@ -143,6 +145,7 @@ class _Run:
             tuple(self.warnings),
             watch,
             self.mask,
+            tuple(pin for each in extensions for pin in self._context(each).pins),
         )
 
     async def _externals(self, extensions: Sequence[LoadedExtension]) -> tuple[str, ...]:

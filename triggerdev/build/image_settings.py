@@ -13,6 +13,7 @@ _PROGRAM = (PYTHON, "-m", "triggerdev.worker")
 
 def of(plan: ImagePlan, project: str) -> Settings:
     """Give the settings of an image; they depend on plan and project only, so equal images stay equal."""
+    base, _, digest = plan.base.partition("@")
     return Settings(
         env={
             "HOME": "/tmp",  # noqa: S108 - the one folder that every user may write to in every image
@@ -30,7 +31,8 @@ def of(plan: ImagePlan, project: str) -> Settings:
         stop_signal="SIGTERM",
         labels={
             "dev.triggerdev.runtime": plan.runtime,
-            "org.opencontainers.image.base.name": plan.base,
+            **({"org.opencontainers.image.base.digest": digest} if digest else {}),
+            "org.opencontainers.image.base.name": base,
             "org.opencontainers.image.title": project,
         },
         health_check=HealthCheck((*_PROGRAM, "health"), interval=15, timeout=5, start_period=30),

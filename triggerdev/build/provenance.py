@@ -23,7 +23,7 @@ def statement(
 ) -> dict[str, Any]:
     """Describe how a version came about."""
     digest = deployment.image.digest.removeprefix("sha256:")
-    materials: list[dict[str, Any]] = [{"uri": f"docker://{plan.base}", "name": "base image"}]
+    materials = [_base(plan.base)]
     source = revision(root)
     if source is not None:
         materials.append(source)
@@ -54,6 +54,12 @@ def statement(
             },
         },
     }
+
+
+def _base(base: str) -> dict[str, Any]:
+    name, _, digest = base.partition("@")
+    known = {"digest": {"sha256": digest.removeprefix("sha256:")}} if digest else {}
+    return {"uri": f"docker://{name}", "name": "base image", **known}
 
 
 def revision(root: Path) -> dict[str, Any] | None:

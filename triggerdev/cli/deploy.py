@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from triggerdev.cli import options
+from triggerdev.cli.building import known_variables, stdout_as_stderr
 from triggerdev.cli.output import Output
 
 if TYPE_CHECKING:
@@ -119,11 +118,11 @@ def _deployed(
     from triggerdev.build.deploying import pipeline
     from triggerdev.cli import deploy_progress
 
-    with deploy_progress.shown(progress) as sink, _stdout_as_stderr():
+    with deploy_progress.shown(progress) as sink, stdout_as_stderr():
         return pipeline.deploy(
             loaded,
             env,
-            _known_variables(loaded, env_files),
+            known_variables(loaded, env_files),
             wanted,
             importing=importing,
             sink=sink,
@@ -161,8 +160,8 @@ def _show_plan(
     from triggerdev.build.dry_run import make_plan
 
     _check_references(loaded)
-    with _stdout_as_stderr():
-        variables = _known_variables(loaded, env_files)
+    with stdout_as_stderr():
+        variables = known_variables(loaded, env_files)
         made = make_plan(loaded, env, variables, importing=importing, log=_log(out, log_level))
     title = f"Plan for {loaded.config.project} ({env}); a dry run: nothing was built or sent"
     for line in explain.lines(made.document, title):
@@ -197,26 +196,3 @@ def _check_references(loaded: LoadedConfig) -> None:
     problems = check_references(loaded, importer=subprocess_importer(interpreter), uses=False)
     if problems:
         raise config_error(problems)
-
-
-def _known_variables(loaded: LoadedConfig, env_files: list[Path]) -> dict[str, str]:
-    """Give the variables of the env files: without a server, all that is known of the environment."""
-    from triggerdev.config import load_env_files
-
-    files = [Path(name) for name in loaded.config.dev.env_file]
-    named = load_env_files(loaded.root, [*files, *(file.absolute() for file in env_files)], {})
-    return {name: loaded.environ[name] for name in named}
-
-
-@contextlib.contextmanager
-def _stdout_as_stderr() -> Iterator[None]:
-    """Send what this process and its children write to stdout to stderr instead."""
-    sys.stdout.flush()
-    kept = os.dup(1)
-    try:
-        os.dup2(2, 1)
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
-    finally:
-        os.dup2(kept, 1)
-        os.close(kept)

@@ -19,6 +19,7 @@ COMMANDS: Table = {
     "deploy": Command(
         "triggerdev.cli.deploy:deploy", "Build a version of the project; --dry-run shows the plan."
     ),
+    "lock": Command("triggerdev.cli.lock:lock", "Pin base images and downloads in trigger.lock."),
     "deployments": Group(
         "The versions that were deployed from here.",
         {

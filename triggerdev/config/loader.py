@@ -35,7 +35,7 @@ class LoadedConfig:
     """A valid configuration for one environment.
 
     `root` is the project's folder, `environ` the variables of the env files below the real environment, and
-    `origins` tells for each dotted key where its value came from.
+    `origins` tells for each dotted key where its value came from. `environments` have tables of their own.
     """
 
     config: TriggerConfig
@@ -46,6 +46,7 @@ class LoadedConfig:
     environ: Mapping[str, str] = field(repr=False)
     _source: Source = field(repr=False)
     _tree: Node = field(repr=False)
+    environments: tuple[str, ...] = ()
 
     def position(self, path: KeyPath) -> Position:
         """Return where the value at a path was written; of what is nearest around it for a default."""
@@ -133,6 +134,7 @@ class _Loader:
         from triggerdev.config import validation
 
         base, overrides = self._spelled(written)
+        environments = tuple(overrides)
         override = overrides.pop(self.env_name, None)
         tree = base if override is None else layers.merge(base, override, self.env_name)
         known = self._variables(tree, environ, env_files)
@@ -155,6 +157,7 @@ class _Loader:
             known,
             self.source,
             tree,
+            environments,
         )
 
     def _spelled(self, written: Node) -> tuple[Node, dict[str, Node]]:

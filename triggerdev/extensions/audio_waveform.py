@@ -28,7 +28,7 @@ class AudioWaveform(BuildExtension):
         """Add the package, checked, and what it depends on."""
         if context.target != "deploy":
             return
-        found = downloads.find("audiowaveform", self.options.version, context.config.build.platforms)
+        found = downloads.find("audiowaveform", self.options.version, context)
         command, place = downloads.fetch(found)
         install = (
             f"mv {place} {place}.deb\nexport DEBIAN_FRONTEND=noninteractive\napt-get update\n"

@@ -4,10 +4,11 @@ A file is pinned for each architecture, and `read_from` says where its sha256 wa
 from the index that pip is set to use in the base image, so that a mirror serves them as well.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from triggerdev import errors
+from triggerdev.build.context import BuildContext
 
 PYPI = "computed from the wheels of pypi.org"
 
@@ -120,16 +121,20 @@ def version_of(name: str) -> Callable[[str], str]:
     return full
 
 
-def find(name: str, version: str, platforms: Sequence[str]) -> Download:
-    """Give a version of a program, for all of some platforms. Raises BuildError that says what there is."""
+def find(name: str, version: str, context: BuildContext) -> Download:
+    """Give a version of a program, for all platforms of a build, and pin it there.
+
+    Raises BuildError that says what there is.
+    """
     found = next(each for each in TABLE if (each.name, each.version) == (name, version))
-    for platform in platforms:
+    for platform in context.config.build.platforms:
         if platform.removeprefix("linux/") not in found.sha256:
             there = ", ".join(f"linux/{architecture}" for architecture in found.sha256)
             raise errors.BuildError(
                 f"{name} {version} has no pinned download for {platform}, only for {there}; change "
                 "build.platforms, or switch the extension off with enabled = false"
             )
+    context.pin(name, version, found.sha256)
     return found
 
 

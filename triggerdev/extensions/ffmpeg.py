@@ -46,7 +46,7 @@ class Ffmpeg(BuildExtension):
         context.add_layer(layer)
 
     def _static(self, context: BuildContext, version: str) -> BuildLayer:
-        found = downloads.find("ffmpeg", version, context.config.build.platforms)
+        found = downloads.find("ffmpeg", version, context)
         command, place = downloads.fetch(found)
         unpack = _of_wheel(place) if found.wheel else _of_archive(place)
         return BuildLayer(

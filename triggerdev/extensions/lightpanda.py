@@ -31,7 +31,7 @@ class Lightpanda(BuildExtension):
         """Add the program, checked."""
         if context.target != "deploy":
             return
-        found = downloads.find("lightpanda", self.options.version, context.config.build.platforms)
+        found = downloads.find("lightpanda", self.options.version, context)
         command, place = downloads.fetch(found)
         env = {"LIGHTPANDA_DISABLE_TELEMETRY": "true"} if self.options.disable_telemetry else {}
         install = (

@@ -72,7 +72,7 @@ def installed_version(root: Path, distribution: str) -> str | None:
 
 def node(context: BuildContext, version: str, extension: str) -> BuildLayer:
     """Describe a layer with Node.js and npm, for tools that are written for it."""
-    download = downloads.find("node", version, context.config.build.platforms)
+    download = downloads.find("node", version, context)
     command, place = downloads.fetch(download)
     home = f"{FOLDER}/{extension}/node"
     scripts = "".join(
