@@ -1,6 +1,7 @@
 """`trigger deploy` with a real engine: what it builds runs, and what it cannot build it explains."""
 
 import json
+import shutil
 import subprocess
 import time
 import uuid
@@ -219,6 +220,25 @@ def test_an_image_is_pushed_and_runs_where_it_is_pulled(project: Project, engine
     engine.docker("pull", "--quiet", name)
     answer = engine.docker("run", "--rm", "--network=none", name, "index")
     assert [task["id"] for task in json.loads(answer)["manifest"]["tasks"]] == ["hello"]
+
+
+def test_another_machine_takes_from_the_registry_what_was_executed(project: Project, folder: Path) -> None:
+    registry = f'[deploy]\nregistry = "{project.engine.registry}/ci"\n'
+    project.config(f'[build.extensions.apt-get]\npackages = ["tree"]\n{registry}')
+    first = project.deploy("--push")
+    shutil.rmtree(project.root / ".trigger")
+    without_engine = ("deploy", "--push", "--json", "--progress", "plain", "--builder", "oci")
+    second = project.run(*without_engine, TRIGGER_CACHE_DIR=str(folder / "other"))
+    assert second.returncode == 0, second.stderr
+    assert "apt-get: cached" in second.stderr
+    assert "dependencies: cached" in second.stderr
+    image = json.loads(second.stdout)["image"]
+    assert image["layers"] == first["image"]["layers"]
+    assert image["digest"] == first["image"]["digest"]
+    project.config(f'[build.extensions.apt-get]\npackages = ["tree"]\n{registry}share_layers = false\n')
+    shutil.rmtree(project.root / ".trigger")
+    third = project.run(*without_engine, TRIGGER_CACHE_DIR=str(folder / "third"))
+    assert "the layer 'apt-get' executes commands, so a container engine is needed" in third.stderr
 
 
 def test_a_tar_can_be_loaded(project: Project, engine: Machine, folder: Path) -> None:

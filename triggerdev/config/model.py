@@ -298,6 +298,8 @@ class Deploy(Table):
     """Certificates that registries are trusted by, beside the system's; relative to this file."""
     registry_plain_http: bool | None = None
     """Speak to registries without TLS; without a value, only to those on this machine."""
+    share_layers: bool = True
+    """Leave what takes long to build in the registry with a push, and look for it there before building."""
     env: dict[VariableName, str] = {}
     """Plain variables of the deployed tasks; secrets do not belong here."""
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from triggerdev.build import sbom as materials
 from triggerdev.build.deploying.secrets import Secrets
+from triggerdev.build.deploying.shared import Shared
 from triggerdev.build.files import FileEntry
 from triggerdev.build.oci import image as images
 from triggerdev.build.oci import layer as layers
@@ -42,17 +43,19 @@ class FileLayers:
     secrets: Secrets
     environ: Mapping[str, str] = field(repr=False)
     no_cache: bool = False
+    shared: Shared | None = None
 
     def __post_init__(self) -> None:
         self._told = threading.Lock()
 
     def known(self, layer: PlanLayer) -> Layer | None:
-        """Give a layer that was written before."""
+        """Give a layer that was written before, here or, as far as it takes long, elsewhere."""
         if self.no_cache:
             return None
-        if layer.kind == "wheels":
-            return self.store.layer(wheels.key_of(layer, self.platform))
-        return self.store.layer(layers.versioned(layer.key))
+        if layer.kind != "wheels":
+            return self.store.layer(layers.versioned(layer.key))
+        key = wheels.key_of(layer, self.platform)
+        return self.store.layer(key) or (self.shared.layer(key) if self.shared else None)
 
     def make(self, above: Sequence[PlanLayer], lower: Image, blobs: Blobs) -> list[Added]:
         """Give the layers that come on top of the lower part, `blobs` is where its layers are.

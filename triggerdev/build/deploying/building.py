@@ -21,13 +21,16 @@ from triggerdev.build.deploying.options import Options
 from triggerdev.build.deploying.outputs import Pusher
 from triggerdev.build.deploying.prefix import Prefix, Prefixes
 from triggerdev.build.deploying.secrets import Secrets
+from triggerdev.build.deploying.shared import Shared
 from triggerdev.build.deployments import BuiltImage, Deployment, Deployments, Layer
 from triggerdev.build.oci.blobs import Blobs
 from triggerdev.build.oci.image import Added
 from triggerdev.build.oci.model import Image
+from triggerdev.build.oci.registry.reference import Reference
 from triggerdev.build.oci.store import BlobStore
 from triggerdev.build.plan import PlanLayer
 from triggerdev.build.progress import Progress
+from triggerdev.build.wheels.layer import key_of as wheel_key
 from triggerdev.protocol import Manifest
 
 if TYPE_CHECKING:
@@ -51,6 +54,7 @@ class Build:
 
     def __post_init__(self) -> None:
         self.access = registry_access.access(self.loaded)
+        self._shared = self._sharing()
         self._started = datetime.now(UTC)
         self._scraps: list[tuple[Backend, str]] = []
 
@@ -70,7 +74,13 @@ class Build:
         """
         secrets = self._secrets(planned)
         files = FileLayers(
-            self.store, self.progress, self.platform, secrets, self.loaded.environ, self.wanted.no_cache
+            self.store,
+            self.progress,
+            self.platform,
+            secrets,
+            self.loaded.environ,
+            self.wanted.no_cache,
+            self._shared,
         )
         above = prefix.split(planned.plan).above
         secrets.needed({name for layer in above if not files.known(layer) for name in layer.secrets})
@@ -92,9 +102,13 @@ class Build:
             deployment = self._deployment(planned, version, key, built, index)
             before_push(built)
             pusher = Pusher(self.store, blobs, self.access, planned.plan.base, len(lower.image.layers))
-            return self._provided(deployment, planned, image, pusher)
+            return self._provided(
+                deployment, planned, image, pusher, lambda: self._share(planned, lower, added)
+            )
         finally:
             prefix.close(lower)
+            if self._shared is not None:
+                self._shared.close()
             for backend, name in self._scraps:
                 backend.untag(name)
 
@@ -123,7 +137,33 @@ class Build:
             variables=sorted(each.name for each in planned.outcome.env),
         )
 
-    def _provided(self, deployment: Deployment, planned: Planned, image: Image, pusher: Pusher) -> Deployment:
+    def _sharing(self) -> Shared | None:
+        """Give what shares layers with other machines, if this deploy pushes."""
+        if not self.wanted.push or not self.loaded.config.deploy.share_layers:
+            return None
+        first = Reference.parse(options.names(self.loaded, self.wanted, "0")[0])
+        return Shared(first, self.access, self.store, self.platform, self.progress)
+
+    def _share(self, planned: Planned, lower: Prefix, added: list[Added]) -> None:
+        """Leave in the registry what takes long to make: executed layers, Python dependencies."""
+        if self._shared is None:
+            return
+        parts = prefix.split(planned.plan)
+        if parts.executed:
+            self._shared.add_lower(parts.key, lower.image)
+        wheels = {wheel_key(layer, self.platform) for layer in parts.above if layer.kind == "wheels"}
+        for each in added:
+            if each.layer.key in wheels:
+                self._shared.add_layer(each.layer)
+
+    def _provided(
+        self,
+        deployment: Deployment,
+        planned: Planned,
+        image: Image,
+        pusher: Pusher,
+        share: Callable[[], None],
+    ) -> Deployment:
         """Push a version, if that is wanted, with where it comes from; give it with all that took time."""
         project = self.loaded.config.project
         came = provenance.statement(deployment, planned.plan, project, self.loaded.root, _iso(self._started))
@@ -132,6 +172,7 @@ class Build:
         if names:
             with self.progress.phase("push", ", ".join(names)):
                 pusher.push(image, names, came)
+                share()
         seconds = {name: round(took, 3) for name, took in self.progress.seconds.items()}
         pushed = replace(deployment.image, pushed=tuple(names))
         return replace(deployment, image=pushed, seconds=seconds)
@@ -148,6 +189,7 @@ class Build:
     def _lower(self, planned: Planned, secrets: Secrets) -> Prefix:
         prefixes = Prefixes(self.engines, self.store, self.access, planned.record, self.progress, secrets)
         prefixes.no_cache, prefixes.network = self.wanted.no_cache, self.loaded.config.build.network
+        prefixes.shared = self._shared
         with self.progress.phase("base", planned.plan.base):
             try:
                 return prefixes.get(planned.plan, self.platform)

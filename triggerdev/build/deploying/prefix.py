@@ -17,6 +17,7 @@ from triggerdev.build.backends.choosing import Engines
 from triggerdev.build.backends.protocol import Backend, BuildRequest
 from triggerdev.build.cache import LayerRecord
 from triggerdev.build.deploying.secrets import Secrets
+from triggerdev.build.deploying.shared import Shared
 from triggerdev.build.oci import archive
 from triggerdev.build.oci.blobs import Blobs
 from triggerdev.build.oci.model import Image, Platform
@@ -74,6 +75,7 @@ class Prefixes:
     secrets: Secrets
     no_cache: bool = False
     network: str = "default"
+    shared: Shared | None = None
 
     def get(self, plan: ImagePlan, platform: str) -> Prefix:
         """Give the lower part of a plan's image.
@@ -88,6 +90,11 @@ class Prefixes:
         if known is not None:
             self.progress.tell(Event("step", parts.below[-1].id, "cached"))
             return Prefix(known, name if parts.executed else plan.base, True, remote)
+        found = self.shared.lower(parts.key) if self.shared and parts.executed and not self.no_cache else None
+        if found is not None:
+            self.progress.tell(Event("step", parts.below[-1].id, "cached", text="in the registry"))
+            self.record.add_prefix(parts.key, found, self.store, remote=False)
+            return Prefix(found, name, True)
         if parts.executed:
             image = self._executed(plan, parts, name, platform)
         else:

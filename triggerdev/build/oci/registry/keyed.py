@@ -1,7 +1,8 @@
-"""Layers that a registry has by content key, so that another machine need not build them.
+"""Layers and lower parts of images that a registry has by content key, so that others need not build them.
 
 A layer is tagged `layer-<key>`: the manifest of an artifact with the layer as its one blob, and its diff id
-as an annotation. Whoever may push to the repository is trusted with it, as they are with its images.
+as an annotation. A lower part is an image, tagged `lower-<key>`. Whoever may push to the repository is
+trusted with both, as they are with its images.
 """
 
 import hashlib
@@ -9,9 +10,10 @@ import json
 
 from triggerdev import errors
 from triggerdev.build.oci.blobs import Memory
-from triggerdev.build.oci.model import MANIFEST, Descriptor, Layer, canonical, checked_digest
+from triggerdev.build.oci.model import MANIFEST, Descriptor, Image, Layer, Platform, canonical, checked_digest
 from triggerdev.build.oci.registry.repository import Repository
 from triggerdev.build.oci.registry.upload import upload
+from triggerdev.build.oci.store import BlobStore
 
 ARTIFACT = "application/vnd.triggerdev.layer.v1"
 _DIFF_ID = "dev.triggerdev.diff-id"
@@ -21,6 +23,11 @@ _EMPTY = Descriptor.of("application/vnd.oci.empty.v1+json", b"{}")
 def tag_of(key: str) -> str:
     """Give the tag of a content key."""
     return f"layer-{hashlib.sha256(key.encode()).hexdigest()}"
+
+
+def image_tag_of(key: str) -> str:
+    """Give the tag of a lower part's content key."""
+    return f"lower-{hashlib.sha256(key.encode()).hexdigest()}"
 
 
 def find(repository: Repository, key: str) -> Layer | None:
@@ -52,3 +59,16 @@ def publish(repository: Repository, layer: Layer) -> None:
         }
     )
     repository.put_manifest(tag_of(layer.key), MANIFEST, manifest, f"the layer {layer.key[:12]}")
+
+
+def find_image(repository: Repository, key: str, platform: Platform, store: BlobStore) -> Image | None:
+    """Find the lower part of a content key; None if the repository has none."""
+    return repository.image(image_tag_of(key), platform, store)
+
+
+def publish_image(repository: Repository, key: str, image: Image) -> None:
+    """Tag a lower part whose layers the repository has. Raises RegistryError if the registry refuses."""
+    if not repository.has_blob(image.config_descriptor):
+        upload(repository, image.config_descriptor, Memory(image.config))
+    tag = image_tag_of(key)
+    repository.put_manifest(tag, image.media_type, image.manifest, f"the lower part {key[:12]}")
