@@ -97,12 +97,20 @@ def _check_times(
     due = {run: at + seconds * 10**9 for run, at in begun.items()}
     late = sorted((times[0] - max(due[run], again)) / 10**9 for run, times in woken.items())
     report.must_be("runs that went on", len(woken), count)
-    report.must_be("went on twice", sum(len(times) > 1 for times in woken.values()), 0)
+    report.must_be("went on twice", sum(_went_on_twice(times, again) for times in woken.values()), 0)
     report.must_be("went on early", sum(times[0] < due[run] for run, times in woken.items()), 0)
     report.figures["due within a second, at most"] = _densest(sorted(due.values()))
     report.figures["seconds late, median"] = round(late[len(late) // 2], 3)
     report.figures["seconds late, 99 of 100"] = round(late[len(late) * 99 // 100], 3)
     report.at_most("seconds late, at most", round(late[-1], 3), _MAX_LATE[plan.tier])
+
+
+def _went_on_twice(times: list[int], again: int) -> bool:
+    """Tell whether a run went on twice between kills.
+
+    One that went on before the kill, on a slow machine, does so once more if its end was not stored by then.
+    """
+    return max(Counter(at >= again for at in times).values()) > 1
 
 
 def _densest(times: list[int]) -> int:
