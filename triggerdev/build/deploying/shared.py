@@ -30,6 +30,7 @@ class Shared:
     ) -> None:
         self._repository = Repository(reference, access)
         self._store, self._platform, self._progress = store, Platform.parse(platform), progress
+        self._layers: dict[str, Layer | None] = {}
         self._refused = False
         self._place = f"shared:{reference.registry}/{reference.repository}"
 
@@ -38,7 +39,12 @@ class Shared:
         self._repository.close()
 
     def layer(self, key: str) -> Layer | None:
-        """Give the layer of a content key."""
+        """Give the layer of a content key; the registry is asked once for each."""
+        if key not in self._layers:
+            self._layers[key] = self._layer(key)
+        return self._layers[key]
+
+    def _layer(self, key: str) -> Layer | None:
         found = self._tried(lambda: keyed.find(self._repository, key))
         here = None if found is None else self._tried(lambda: self._fetched(found, found))
         if here is not None:
