@@ -51,6 +51,7 @@ RunSignal                            BaseException: ends user code from inside; 
 └── CompleteTaskWithOutput           raised by a task: end the run successfully with this output
 """
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -169,6 +170,12 @@ class WouldPromptError(TriggerError):
 
 class EnvironmentProblemError(TriggerError):
     """Something of the machine: a port, the disk, permissions, an interpreter."""
+
+    @staticmethod
+    def of_disk(what: str, error: OSError, advice: str = "") -> "EnvironmentProblemError":
+        """Make the error of what a disk refuses, a StorageFullError if it is full; `what` is "cannot ..."."""
+        kind = StorageFullError if error.errno == errno.ENOSPC else EnvironmentProblemError
+        return kind(f"{what}: {error.strerror}{advice}")
 
 
 class StorageFullError(EnvironmentProblemError):

@@ -72,7 +72,7 @@ async def clock(ctx: Context):
 """
 
 
-@pytest.mark.parametrize("zone", ["Asia/Kathmandu", "XXX-25:99"])
+@pytest.mark.parametrize("zone", ["Asia/Kathmandu", "QQQ-25:99"])
 async def test_the_clock_does_not_depend_on_the_time_zone(project: Callable[..., Project], zone: str) -> None:
     made = project(CLOCK)
     async with start(made.root, env={**made.env, "TZ": zone}) as dev:

@@ -234,5 +234,4 @@ def environments(root: Path) -> list[str]:
 
 
 def _disk(place: Path, error: OSError) -> errors.EnvironmentProblemError:
-    what = errors.StorageFullError if error.errno == 28 else errors.EnvironmentProblemError
-    return what(f"cannot write {place}: {error.strerror}")
+    return errors.EnvironmentProblemError.of_disk(f"cannot write {place}", error)

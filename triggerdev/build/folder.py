@@ -94,5 +94,4 @@ def _replace(fresh: Path, folder: Path) -> None:
 
 
 def _disk(folder: Path, error: OSError) -> errors.EnvironmentProblemError:
-    what = errors.StorageFullError if error.errno == 28 else errors.EnvironmentProblemError
-    return what(f"cannot write the build folder {folder}: {error.strerror}")
+    return errors.EnvironmentProblemError.of_disk(f"cannot write the build folder {folder}", error)

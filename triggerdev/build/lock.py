@@ -130,5 +130,4 @@ def write(root: Path, lock: Lock) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
-        what = errors.StorageFullError if error.errno == 28 else errors.EnvironmentProblemError
-        raise what(f"cannot write {root / FILE}: {error.strerror}") from None
+        raise errors.EnvironmentProblemError.of_disk(f"cannot write {root / FILE}", error) from None

@@ -14,38 +14,38 @@ from triggerdev.cli.payload import parse_json, read_payload
 
 _HASHED_KEY = re.compile(r"[0-9a-f]{64}")
 
+Task = Annotated[str, typer.Argument(metavar="ID", help="The task's id.")]
+Payload = Annotated[str | None, typer.Option("--payload", "-p", metavar="JSON")]
+PayloadFile = Annotated[
+    str | None, typer.Option("--payload-file", metavar="FILE", help="Read the payload; - is stdin.")
+]
+Wait = Annotated[bool, typer.Option("--wait", "-w", help="Wait for the end and print the output.")]
+Timeout = Annotated[str | None, typer.Option(metavar="TIME", help="Wait at most this long: 30, 90s, 5m.")]
+Delay = Annotated[str | None, typer.Option(metavar="TIME", help="Start later: 30s, 2h30m, or an ISO date.")]
+Ttl = Annotated[str | None, typer.Option(metavar="TIME", help="Expire if it has not started by then.")]
+MaxDuration = Annotated[
+    float | None, typer.Option(min=0, metavar="SECONDS", help="Of compute time, for each attempt.")
+]
+IdempotencyKey = Annotated[str | None, typer.Option(metavar="KEY", help="The same key gives the same run.")]
+
 
 def trigger(
-    task: Annotated[str, typer.Argument(metavar="ID", help="The task's id.")],
-    payload: Annotated[str | None, typer.Option("--payload", "-p", metavar="JSON")] = None,
-    payload_file: Annotated[
-        str | None, typer.Option("--payload-file", metavar="FILE", help="Read the payload; - is stdin.")
-    ] = None,
-    wait: Annotated[
-        bool, typer.Option("--wait", "-w", help="Wait for the end and print the output.")
-    ] = False,
-    timeout: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Wait at most this long: 30, 90s, 5m.")
-    ] = None,
-    delay: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Start later: 30s, 2h30m, or an ISO date.")
-    ] = None,
-    ttl: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Expire if it has not started by then.")
-    ] = None,
+    task: Task,
+    payload: Payload = None,
+    payload_file: PayloadFile = None,
+    wait: Wait = False,
+    timeout: Timeout = None,
+    delay: Delay = None,
+    ttl: Ttl = None,
     tag: Annotated[list[str] | None, typer.Option(metavar="TAG", help="Repeatable.")] = None,
     queue: Annotated[str | None, typer.Option(metavar="NAME")] = None,
     concurrency_key: Annotated[str | None, typer.Option(metavar="KEY")] = None,
     priority: Annotated[float | None, typer.Option(metavar="SECONDS", help="Head start over others.")] = None,
     max_attempts: Annotated[int | None, typer.Option(min=1, metavar="N")] = None,
-    max_duration: Annotated[
-        float | None, typer.Option(min=0, metavar="SECONDS", help="Of compute time, for each attempt.")
-    ] = None,
+    max_duration: MaxDuration = None,
     machine: Annotated[str | None, typer.Option(metavar="PRESET", help="Such as small-1x.")] = None,
     metadata: Annotated[str | None, typer.Option(metavar="JSON", help="An object.")] = None,
-    idempotency_key: Annotated[
-        str | None, typer.Option(metavar="KEY", help="The same key gives the same run.")
-    ] = None,
+    idempotency_key: IdempotencyKey = None,
     idempotency_key_ttl: Annotated[str | None, typer.Option(metavar="TIME")] = None,
     test: Annotated[bool, typer.Option("--test", help="Mark it as a test run.")] = False,
     api_url: options.ApiUrl = None,

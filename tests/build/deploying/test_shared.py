@@ -7,8 +7,9 @@ import pytest
 
 from tests.build.oci import fake_registry
 from tests.build.oci.fake_registry import FakeRegistry
-from tests.build.oci.support import base, made
+from tests.build.oci.support import AMD64, base, made
 from triggerdev.build.deploying.shared import Shared
+from triggerdev.build.oci import image
 from triggerdev.build.oci.members import text
 from triggerdev.build.oci.model import Layer
 from triggerdev.build.oci.registry import keyed, push, upload
@@ -53,12 +54,12 @@ def second(tmp_path: Path, registry: FakeRegistry) -> Iterator[Machine]:
 
 def pushed(machine: Machine, registry: FakeRegistry) -> Layer:
     """Push an image as a deploy does; gives the layer of its dependencies."""
-    image = base(machine.store)
+    lower = base(machine.store)
     layer = made(machine.store, text("/opt/venv/x", "x"), key="deps.1")
     with Repository(registry.reference()) as repository:
-        push.push(repository, image, "1", machine.store)
+        push.push(repository, lower, "1", machine.store)
         upload.upload(repository, layer.blob, machine.store)
-    machine.shared.add_lower("lower key", image)
+    machine.shared.add_lower("lower key", lower)
     machine.shared.add_layer(layer)
     return layer
 
@@ -82,6 +83,18 @@ def test_what_was_left_is_not_left_again(first: Machine, registry: FakeRegistry)
     registry.requests.clear()
     first.shared.add_lower("lower key", base(first.store))
     assert registry.requests == []
+
+
+def test_what_was_built_anew_takes_the_place_of_what_was_left(
+    first: Machine, second: Machine, registry: FakeRegistry
+) -> None:
+    pushed(first, registry)
+    bottom = made(first.store, text("/etc/os-release", "ID=newer\n"))
+    newer = image.append(image.scratch(AMD64), [image.Added(bottom, "made anew")], image.Settings())
+    with Repository(registry.reference()) as repository:
+        push.push(repository, newer, "2", first.store)
+    first.shared.add_lower("lower key", newer)
+    assert second.shared.lower("lower key") == newer
 
 
 def test_a_registry_that_refuses_is_told_once_and_asked_no_more(

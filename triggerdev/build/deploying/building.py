@@ -102,9 +102,9 @@ class Build:
             deployment = self._deployment(planned, version, key, built, index)
             before_push(built)
             pusher = Pusher(self.store, blobs, self.access, planned.plan.base, len(lower.image.layers))
-            return self._provided(
-                deployment, planned, image, pusher, lambda: self._share(planned, lower, added)
-            )
+            provided = self._provided(deployment, planned, image, pusher)
+            self._share(planned, lower, added)
+            return provided
         finally:
             prefix.close(lower)
             if self._shared is not None:
@@ -156,14 +156,7 @@ class Build:
             if each.layer.key in wheels:
                 self._shared.add_layer(each.layer)
 
-    def _provided(
-        self,
-        deployment: Deployment,
-        planned: Planned,
-        image: Image,
-        pusher: Pusher,
-        share: Callable[[], None],
-    ) -> Deployment:
+    def _provided(self, deployment: Deployment, planned: Planned, image: Image, pusher: Pusher) -> Deployment:
         """Push a version, if that is wanted, with where it comes from; give it with all that took time."""
         project = self.loaded.config.project
         came = provenance.statement(deployment, planned.plan, project, self.loaded.root, _iso(self._started))
@@ -172,7 +165,6 @@ class Build:
         if names:
             with self.progress.phase("push", ", ".join(names)):
                 pusher.push(image, names, came)
-                share()
         seconds = {name: round(took, 3) for name, took in self.progress.seconds.items()}
         pushed = replace(deployment.image, pushed=tuple(names))
         return replace(deployment, image=pushed, seconds=seconds)

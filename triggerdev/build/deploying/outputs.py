@@ -131,5 +131,4 @@ class _Disk:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, OSError):
-            what = errors.StorageFullError if error.errno == 28 else errors.EnvironmentProblemError
-            raise what(f"cannot write {self._place}: {error.strerror}") from None
+            raise errors.EnvironmentProblemError.of_disk(f"cannot write {self._place}", error) from None

@@ -58,11 +58,15 @@ class Shared:
 
     def add_layer(self, layer: Layer) -> None:
         """Leave a layer, which is part of an image that was pushed there."""
-        self._once(keyed.tag_of(layer.key), lambda: keyed.publish(self._repository, layer))
+        self._once(keyed.tag_of(layer.key), layer.diff_id, lambda: keyed.publish(self._repository, layer))
 
     def add_lower(self, key: str, image: Image) -> None:
         """Leave the lower part of an image that was pushed there."""
-        self._once(keyed.image_tag_of(key), lambda: keyed.publish_image(self._repository, key, image))
+        self._once(
+            keyed.image_tag_of(key),
+            image.descriptor.digest,
+            lambda: keyed.publish_image(self._repository, key, image),
+        )
 
     def _fetched(self, found: T, *layers: Layer) -> T:
         """Give what was found, once all of its layers are here."""
@@ -70,12 +74,13 @@ class Shared:
             blobs.fetch(self._store, self._repository, layer.blob)
         return found
 
-    def _once(self, tag: str, publish: Callable[[], None]) -> None:
-        noted = f"{self._place}:{tag}"
-        if self._store.fact(noted) is None:
+    def _once(self, tag: str, digest: str, publish: Callable[[], None]) -> None:
+        """Leave something under a tag, unless this machine has left the same there before."""
+        noted, content = f"{self._place}:{tag}", {"digest": digest}
+        if self._store.fact(noted) != content:
             self._tried(publish)
             if not self._refused:
-                self._store.note(noted, {})
+                self._store.note(noted, content)
 
     def _tried(self, call: Callable[[], T]) -> T | None:
         """Do what may be refused; after the first time nothing more is asked."""

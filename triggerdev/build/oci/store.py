@@ -119,10 +119,9 @@ class BlobStore:
                 finally:
                     Path(file.name).unlink(missing_ok=True)
         except OSError as error:
-            what = errors.StorageFullError if error.errno == 28 else errors.EnvironmentProblemError
-            raise what(
-                f"cannot write to {self.folder}: {error.strerror}; TRIGGER_CACHE_DIR names another place"
-            ) from None
+            advice = "; TRIGGER_CACHE_DIR names another place"
+            what = f"cannot write to {self.folder}"
+            raise errors.EnvironmentProblemError.of_disk(what, error, advice) from None
 
     def commit(self, file: IO[bytes], digest: str) -> Path:
         """Give a partial file its name; whoever was faster with the same bytes has done the same."""
