@@ -187,7 +187,8 @@ class _Run:
         except TimeoutError as error:
             if not clock.expired():
                 raise  # of the hook itself
-            where = origins.user_line(error.__cause__ or error, self.root)
+            cause = error.__cause__ or error.__context__ or error  # before Python 3.11.4 it has no cause
+            where = origins.user_line(cause, self.root)
             raise self._late(extension.name, hook, where) from None
 
     def not_ended(self, error: NotEndedError) -> errors.ExtensionError:

@@ -31,6 +31,16 @@ def contents(store: BlobStore, layer: Layer) -> dict[str, tarfile.TarInfo]:
         return {info.name: info for info in archive.getmembers()}
 
 
+def unpack(path: Path, folder: Path) -> Path:
+    """Unpack a tar that we have written; gives the folder."""
+    with tarfile.open(path) as archive:
+        if hasattr(tarfile, "tar_filter"):
+            archive.extractall(folder, filter="tar")
+        else:  # before Python 3.11.4
+            archive.extractall(folder)
+    return folder
+
+
 def unpacked(path: Path) -> bytes:
     return gzip.decompress(path.read_bytes())
 

@@ -2,13 +2,12 @@
 
 import json
 import shutil
-import tarfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.build.oci.support import AMD64, base, entries, made
+from tests.build.oci.support import AMD64, base, entries, made, unpack
 from triggerdev import errors
 from triggerdev.build.oci import archive, image, layout
 from triggerdev.build.oci.members import text
@@ -205,8 +204,7 @@ def test_a_folder_that_is_no_layout_is_named(tmp_path: Path) -> None:
 def test_the_tar_is_a_layout_and_what_older_dockers_load(store: BlobStore, tmp_path: Path) -> None:
     whole = on_top(store, base(store))
     archive.write(tmp_path / "image.tar", whole, store, "demo:1")
-    with tarfile.open(tmp_path / "image.tar") as found:
-        found.extractall(tmp_path / "out", filter="data")
+    unpack(tmp_path / "image.tar", tmp_path / "out")
     docker: Any = json.loads((tmp_path / "out" / "manifest.json").read_bytes())
     assert docker[0]["RepoTags"] == ["demo:1"]
     assert (tmp_path / "out" / docker[0]["Config"]).read_bytes() == whole.config

@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import tarfile
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.build.oci.support import unpack
 from tests.build.test_reproducible import surroundings
 from tests.build.wheels.index import Index, sdist, serving, wheel
 from triggerdev import errors
@@ -70,9 +70,7 @@ class Machine:
     def unpack(self, made: Layer, folder: Path) -> Path:
         path = self.store.path(made.blob)
         assert path is not None
-        with tarfile.open(path) as archive:
-            archive.extractall(folder, filter="tar")
-        return folder
+        return unpack(path, folder)
 
 
 @pytest.fixture
